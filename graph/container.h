@@ -1,0 +1,38 @@
+/* The binary .gmodel: a valid ONNX ModelProto that carries the source text and every tensor. graph/onnx_write.c and
+ * graph/onnx_read.c are the only users of the generated protobuf code. The layout is specified in docs/format.md. */
+#ifndef GM_GRAPH_CONTAINER_H
+#define GM_GRAPH_CONTAINER_H
+
+#include "graph/program.h"
+
+typedef struct gm_named_tensor {
+    const char *name;
+    const gm_tensor *tensor;
+} gm_named_tensor;
+
+typedef struct gm_container {
+    const char *model_name;
+    int64_t opset;
+    gm_source_file *sources; /* metadata gmodel.source.<file>, the model's own first */
+    size_t source_count;
+    gm_setting *settings;    /* metadata gmodel.set.<const> */
+    size_t setting_count;
+    gm_named_tensor *parameters; /* initializers of the graph: parameters and buffers of all networks, by path */
+    size_t parameter_count;
+    gm_named_tensor *training;   /* initializers of training_info[0].algorithm: slots, counters, position; may be empty */
+    size_t training_count;
+    const gm_graph *view;        /* write: the main network in inference mode (symbolic); NULL: an empty graph */
+    const gm_program *program;   /* write: names of the state entries that `view` uses; NULL with view NULL */
+} gm_container;
+
+/* Serializes into memory from the context's allocator (gm_free). */
+gm_status gm_container_encode(gm_context *context, const gm_container *container, void **data_out, size_t *bytes_out);
+/* Decodes into `pool`; `name` is the file for messages. Everything in the file is checked: sizes against dims, names unique,
+ * types known. The view's digest is compared (see docs/language.md): a changed view is an error that says so. A plain ONNX
+ * file without sources gives GM_ERROR_UNSUPPORTED with a message that says what it is. */
+gm_status gm_container_decode(gm_pool *pool, const void *data, size_t bytes, const char *name, gm_container **container_out);
+/* Text or binary, by content. */
+typedef enum gm_encoding { GM_ENCODING_TEXT, GM_ENCODING_BINARY } gm_encoding;
+gm_encoding gm_encoding_of(const void *data, size_t bytes);
+
+#endif

@@ -1,0 +1,15 @@
+/* Runs a bound graph node by node with the reference kernels: constant folding and tests stand on it. */
+#ifndef GM_GRAPH_INTERPRET_H
+#define GM_GRAPH_INTERPRET_H
+
+#include "graph/ir.h"
+
+/* inputs: one tensor per graph->inputs entry. states: per state index used, or NULL when the graph uses none. Every shape
+ * must be known. *values_out: array of gm_tensor per value id (data in `pool`). Assigns are not carried out. */
+gm_status gm_graph_interpret(const gm_graph *graph, gm_pool *pool, const gm_tensor *const *inputs,
+                             const gm_tensor *const *states, uint64_t seed, uint64_t run, gm_tensor **values_out);
+/* One node on the given tensors (in[i].data == NULL: omitted); outputs are allocated in `pool`. */
+gm_status gm_node_interpret(const gm_graph *graph, const gm_node *node, gm_pool *pool, const gm_tensor *in, gm_tensor *out,
+                            uint64_t seed, uint64_t run);
+
+#endif

@@ -1,0 +1,116 @@
+/* What an operator is: schema, shape inference, gradient, reference kernel, lowering. One constant of this type per
+ * operator stands in a file of ops/, and one line in ops/ops.def lists it. See ops/TEMPLATE.c. */
+#ifndef GM_GRAPH_OPERATOR_H
+#define GM_GRAPH_OPERATOR_H
+
+#include "graph/ir.h"
+
+typedef struct gm_attribute_schema {
+    const char *name;
+    gm_attribute_kind kind;
+    enum { GM_OPTIONAL, GM_REQUIRED, GM_DEFAULT } presence;
+    /* GM_DEFAULT: the value of an INT (i), FLOAT (f) or STRING (s) that is not given. */
+    int64_t i;
+    double f;
+    const char *s;
+} gm_attribute_schema;
+
+/* Sets of element types, for checks and for the table that `gmrun ops` prints. */
+#define GM_TYPES(type)      (1u << (type))
+#define GM_TYPES_FLOATING   (GM_TYPES(GM_FLOAT) | GM_TYPES(GM_DOUBLE) | GM_TYPES(GM_FLOAT16) | GM_TYPES(GM_BFLOAT16))
+#define GM_TYPES_INTEGER                                                                                               \
+    (GM_TYPES(GM_UINT8) | GM_TYPES(GM_INT8) | GM_TYPES(GM_UINT16) | GM_TYPES(GM_INT16) | GM_TYPES(GM_INT32) |          \
+     GM_TYPES(GM_INT64) | GM_TYPES(GM_UINT32) | GM_TYPES(GM_UINT64))
+#define GM_TYPES_NUMERIC    (GM_TYPES_FLOATING | GM_TYPES_INTEGER)
+#define GM_TYPES_ALL        (GM_TYPES_NUMERIC | GM_TYPES(GM_BOOL) | GM_TYPES(GM_STRING))
+
+enum {
+    GM_OP_ELEMENTWISE = 1, /* output element i depends on element i of each (broadcast) input: may join a fused group */
+    GM_OP_RANDOM = 2,      /* draws numbers: never merged, never folded */
+    GM_OP_UPDATE = 4,      /* optimizer: output k overwrites the state behind an input (see update_inputs) */
+    GM_OP_VARIADIC = 8     /* the last declared input repeats */
+};
+
+/* --- Gradient --------------------------------------------------------------------------------------------------------- */
+typedef struct gm_gradient {
+    gm_graph *graph;
+    const gm_node *node;         /* inputs and outputs are usable as values. Copied: stays valid while nodes are added */
+    const gm_value_id *dy;       /* per output: gradient of the loss by it, 0 where none arrives */
+    const bool *wanted;          /* per input: is its gradient needed? */
+    gm_value_id *dx;             /* per input: set by the rule; 0: none */
+} gm_gradient;
+
+/* --- Reference kernel ------------------------------------------------------------------------------------------------- */
+typedef struct gm_compute {
+    gm_context *context;
+    const gm_node *node;
+    const gm_tensor *in;   /* per input; data == NULL for an omitted one */
+    const gm_tensor *out;  /* per output; data == NULL for one nobody wants. Allocated, shaped, not zeroed */
+    uint64_t key;          /* random draws: seed XOR hash64(path), see ops/philox.h */
+    uint64_t run;          /* random draws: how often this step has run */
+} gm_compute;
+
+struct gm_lower; /* ops/kernel.h */
+
+struct gm_operator {
+    const char *domain; /* "" for ONNX's own, "gmodel", "ai.onnx.preview.training" */
+    const char *name;
+    int since;          /* the operator-set version whose semantics this entry has */
+    const char *inputs; /* names for messages, '?' marks optional: "X W B?" */
+    const char *outputs;
+    unsigned types;     /* allowed types of the first input (first output where there is none) */
+    unsigned flags;
+    const gm_attribute_schema *attributes;
+    size_t attribute_count;
+
+    /* Sets type and shape of every output: gm_set_output. */
+    gm_status (*infer)(gm_graph *graph, gm_node *node);
+    /* Fills dx for wanted inputs by emitting nodes. NULL: not differentiable, unless `zero_gradient`. */
+    gm_status (*gradient)(gm_gradient *gradient);
+    bool zero_gradient; /* the derivative is zero wherever it exists (Floor, comparisons, Shape): cuts silently */
+    /* Defined by other operators: emits them and fills outputs (which the node's are replaced with). The node then needs
+     * neither gradient nor kernels. */
+    gm_status (*expand)(gm_graph *graph, const gm_node *node, gm_value_id *outputs);
+    /* Plain C on dense row-major tensors of any allowed type; float64 arithmetic for floating types. Also folds constants. */
+    gm_status (*reference)(const gm_compute *compute);
+    /* Fast path for float32: see ops/kernel.h. NULL: the reference kernel serves. Leaves lower->kernel.run NULL to decline. */
+    gm_status (*lower)(struct gm_lower *lower);
+    /* GM_OP_UPDATE: for each output the index of the input whose state it overwrites. -1 ends the use of the table. */
+    const int *update_inputs;
+    /* GM_OP_ELEMENTWISE: the instruction of the tile machine, see ops/tile.h; 0: none (cannot be fused). */
+    int tile_instruction;
+};
+
+/* All operators, from ops.def (ops/registry.c). */
+const gm_operator *gm_operator_find(const char *domain, const char *name); /* NULL: unknown. "" and "ai.onnx" are one */
+const gm_operator *gm_operator_find_name(const char *name);                /* "Conv", "gmodel.ConvWeightGrad" */
+size_t gm_operator_count(void);
+const gm_operator *gm_operator_at(size_t index);
+/* Inputs: least and most (SIZE_MAX when variadic); outputs likewise, from the name lists. */
+void gm_operator_arity(const gm_operator *op, size_t *min_in, size_t *max_in, size_t *min_out, size_t *max_out);
+
+/* --- Helpers for infer ------------------------------------------------------------------------------------------------ */
+void gm_set_output(gm_graph *graph, gm_node *node, size_t output, gm_type type, int rank, const gm_dim *dims);
+void gm_set_output_like(gm_graph *graph, gm_node *node, size_t output, gm_value_id value);
+/* NumPy broadcasting of all inputs given; fails naming both shapes. */
+gm_status gm_infer_broadcast(gm_graph *graph, gm_node *node, const gm_value_id *inputs, size_t count, int *rank_out,
+                             gm_dim *dims_out);
+gm_status gm_infer_same_type(gm_graph *graph, gm_node *node);   /* all inputs have the first one's type */
+gm_status gm_infer_unary(gm_graph *graph, gm_node *node);       /* output like input 0 */
+gm_status gm_infer_elementwise(gm_graph *graph, gm_node *node); /* one type, broadcast shape */
+/* Normalizes an axis in [-rank, rank) or fails. */
+gm_status gm_infer_axis(gm_graph *graph, gm_node *node, int64_t axis, int rank, int *axis_out);
+const char *gm_shape_text(const gm_graph *graph, gm_value_id value, char *buffer, size_t bytes); /* "float[N, 784]" */
+
+/* --- Helpers for gradient --------------------------------------------------------------------------------------------- */
+/* Sums `dy` down to the shape of `like`, undoing broadcasting; emits nothing when the shapes are equal. */
+gm_value_id gm_sum_to_like(gm_graph *graph, gm_value_id dy, gm_value_id like);
+gm_value_id gm_expand_like(gm_graph *graph, gm_value_id x, gm_value_id like);
+gm_value_id gm_zeros_like(gm_graph *graph, gm_value_id like);
+gm_value_id gm_ones_like(gm_graph *graph, gm_value_id like);
+gm_value_id gm_shape_of(gm_graph *graph, gm_value_id value);    /* int64[rank]; a constant where known */
+/* Number of elements of `value` along axes (all when count == 0), as a scalar of value's type. */
+gm_value_id gm_count_along(gm_graph *graph, gm_value_id value, const int64_t *axes, size_t count);
+gm_value_id gm_scalar_like(gm_graph *graph, gm_value_id like, double value); /* constant scalar of like's type */
+
+#endif

@@ -1,0 +1,22 @@
+/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11) and the draws made of it.
+ *
+ * A draw is keyed by 64 bits (k0 = low half, k1 = high half) and counted by (run, element):
+ *   block of element e:  counter = { low(e / 4), high(e / 4), low(run), high(run) };  word of e: output[e % 4]
+ *   uniform(e) = (word >> 8) * 2^-24                                    in [0, 1)
+ *   normal(e):  p = e - e % 2;  u = ((word(p) >> 8) + 1) * 2^-24;  v = (word(p + 1) >> 8) * 2^-24
+ *               sqrt(-2 ln u) * (e even ? cos : sin)(2 pi v)
+ * so that any range of elements can be made alone, by any number of threads, with the same result. */
+#ifndef GM_OPS_PHILOX_H
+#define GM_OPS_PHILOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void gm_philox(uint64_t key, uint64_t run, uint64_t block, uint32_t output[4]);
+/* Elements first ... first + count - 1 of a draw. */
+void gm_uniform(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out);
+void gm_normal(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out);
+double gm_uniform_at(uint64_t key, uint64_t run, uint64_t element); /* the 24-bit value, exact in double */
+double gm_normal_at(uint64_t key, uint64_t run, uint64_t element);  /* in double arithmetic */
+
+#endif
