@@ -5,6 +5,8 @@
 
 #include "graph/tensor.h"
 
+#define GM_AST_MAX_DEPTH 256
+
 typedef struct gm_ast_expression gm_ast_expression;
 typedef struct gm_ast_statement gm_ast_statement;
 typedef struct gm_ast_graph gm_ast_graph;
@@ -59,12 +61,13 @@ typedef enum gm_ast_expression_kind {
     GM_AST_NUMBER,    /* text as written, `is_float`, `number` (double) and `integer` */
     GM_AST_STRING,    /* "..." : unescaped bytes in `text` */
     GM_AST_PATH,      /* name, or name.name.name; quoted parts allowed: `parts` */
-    GM_AST_LIST,      /* [a, b, c]: items */
+    GM_AST_LIST,      /* [a, b, c]: items; ["k": v, ...]: items k, v, ... and text is ":" */
     GM_AST_CALL,      /* path [:overload] <attributes> (arguments): also `load("f")` and `copy(x)` */
     GM_AST_NEGATE,    /* items[0] */
     GM_AST_BINARY,    /* op is one of + - * / ^; items[0], items[1] */
     GM_AST_REFERENCE, /* @name: attribute of the enclosing ONNX function; text = name */
-    GM_AST_TENSOR,    /* float[3] {1, 2, 3}: tensor (dims known), or external data in text */
+    GM_AST_TENSOR,    /* float[3] {1, 2, 3}: type, tensor, name in parts[0] if written; external data: text and items (key,
+                         value, ...); strings and types that gm_type lacks: items */
     GM_AST_TYPE,      /* a bare type as an attribute value: type */
     GM_AST_GRAPH,     /* an attribute that is a graph */
     GM_AST_DATA       /* {1, 2, 3} behind `param W : float[3] =`: items are numbers/strings */
@@ -73,6 +76,7 @@ typedef enum gm_ast_expression_kind {
 struct gm_ast_expression {
     gm_ast_expression_kind kind;
     gm_location where;
+    int height; /* 1 for a leaf; at most GM_AST_MAX_DEPTH, so that recursion over a tree is safe */
     const char *text;
     bool is_float;
     double number;
@@ -200,7 +204,10 @@ typedef struct gm_ast_declaration {
     gm_location where, end;       /* end: the closing brace, for messages */
     const char **names;           /* networks of one body have several; CONST too, with items */
     size_t name_count;
-    gm_ast_attributes attributes; /* MODEL, OPTIMIZER, DATA_SET, FUNCTION header */
+    gm_ast_attributes attributes; /* MODEL, OPTIMIZER, DATA_SET, FUNCTION: what it is called with */
+    gm_ast_attributes header;     /* FUNCTION of an ONNX text: domain, opset_import, overload ... before its name */
+    gm_ast_parameter *value_infos; /* FUNCTION of an ONNX text: the types of the <...> list */
+    size_t value_info_count;
     const char *text;             /* IMPORT: file; OPTIMIZER, DATA_SET: what is named behind `=` */
     gm_ast_expression **values;   /* CONST: per name; NETWORK `= load(...)`/`= copy(...)`: one call; EVALUATE over: one */
     size_t value_count;
@@ -220,7 +227,7 @@ typedef struct gm_ast_declaration {
 typedef struct gm_ast_onnx {
     gm_ast_attributes header; /* ir_version, opset_import (list of "domain": version as STRING, NUMBER pairs), ... */
     gm_ast_graph *graph;
-    gm_ast_declaration *functions; /* kind FUNCTION: domain and opset_import in attributes, overload in text */
+    gm_ast_declaration *functions; /* kind FUNCTION: domain and opset_import in header, overload in text */
     size_t function_count;
 } gm_ast_onnx;
 
