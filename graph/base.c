@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Messages ---------------------------------------------------------------------------------------------------------- */
+/* --- Messages
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void append(gm_context *context, const char *format, va_list arguments)
 {
@@ -76,7 +77,8 @@ void gm_log(const gm_context *context, const char *format, ...)
     context->options.log(line, context->options.user);
 }
 
-/* --- Memory ------------------------------------------------------------------------------------------------------------ */
+/* --- Memory
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* A block is preceded by the pointer that the allocator gave. */
 void *gm_alloc(gm_context *context, size_t bytes)
@@ -121,7 +123,8 @@ void gm_free(gm_context *context, void *memory)
         free(raw);
 }
 
-/* --- Pools ------------------------------------------------------------------------------------------------------------- */
+/* --- Pools
+ * ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct gm_chunk {
     struct gm_chunk *next;
@@ -258,7 +261,8 @@ bool gm_pool_grow(gm_pool *pool, void **items, size_t *capacity, size_t needed, 
     return true;
 }
 
-/* --- Text -------------------------------------------------------------------------------------------------------------- */
+/* --- Text
+ * -------------------------------------------------------------------------------------------------------------- */
 
 void gm_text_init(gm_text *text, gm_context *context)
 {
@@ -324,7 +328,8 @@ void gm_text_destroy(gm_text *text)
     text->length = text->capacity = 0;
 }
 
-/* --- Hash, spelling, files --------------------------------------------------------------------------------------------- */
+/* --- Hash, spelling, files
+ * --------------------------------------------------------------------------------------------- */
 
 uint64_t gm_hash64_bytes(const void *data, size_t bytes)
 {

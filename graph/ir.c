@@ -86,7 +86,8 @@ static gm_status out_of_memory(gm_graph *graph)
     return graph->status;
 }
 
-/* --- Values ------------------------------------------------------------------------------------------------------------ */
+/* --- Values
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static gm_value_id add_value(gm_graph *graph, gm_value_kind kind, const char *name)
 {
@@ -102,8 +103,7 @@ static gm_value_id add_value(gm_graph *graph, gm_value_kind kind, const char *na
     value = &graph->values[graph->value_count];
     memset(value, 0, sizeof *value);
     value->kind = kind;
-    value->name = name ? gm_pool_string(graph->pool, name)
-                       : gm_pool_printf(graph->pool, "v%zu", graph->value_count);
+    value->name = name ? gm_pool_string(graph->pool, name) : gm_pool_printf(graph->pool, "v%zu", graph->value_count);
     if (!value->name) {
         out_of_memory(graph);
         return 0;
@@ -127,7 +127,8 @@ static bool rank_fits(gm_graph *graph, int rank)
     return false;
 }
 
-gm_value_id gm_graph_add_input(gm_graph *graph, const char *name, gm_type type, int rank, const gm_dim *dims, bool is_draw)
+gm_value_id gm_graph_add_input(gm_graph *graph, const char *name, gm_type type, int rank, const gm_dim *dims,
+                               bool is_draw)
 {
     gm_value_id id;
     if (!rank_fits(graph, rank) || (id = add_value(graph, GM_VALUE_INPUT, name)) == 0)
@@ -143,7 +144,8 @@ gm_value_id gm_graph_add_input(gm_graph *graph, const char *name, gm_type type, 
     return id;
 }
 
-gm_value_id gm_graph_state(gm_graph *graph, uint32_t state, const char *name, gm_type type, int rank, const gm_dim *dims)
+gm_value_id gm_graph_state(gm_graph *graph, uint32_t state, const char *name, gm_type type, int rank,
+                           const gm_dim *dims)
 {
     gm_value_id id;
     for (size_t i = 1; i < graph->value_count; i++)
@@ -254,11 +256,12 @@ bool gm_content_of(const gm_graph *graph, gm_value_id id, const gm_dim **content
     return true;
 }
 
-/* --- Attributes -------------------------------------------------------------------------------------------------------- */
+/* --- Attributes
+ * -------------------------------------------------------------------------------------------------------- */
 
 static const char *kind_name(gm_attribute_kind kind)
 {
-    static const char *const names[] = {"?",     "a float", "an int",           "a string", "a tensor",
+    static const char *const names[] = {"?",       "a float",          "an int",         "a string",         "a tensor",
                                         "a graph", "a list of floats", "a list of ints", "a list of strings"};
     return (unsigned)kind < GM_COUNT(names) ? names[kind] : "?";
 }
@@ -270,8 +273,8 @@ static bool convert_attribute(gm_graph *graph, gm_attribute *attribute, gm_attri
         return true;
     if (attribute->kind == GM_ATTRIBUTE_INT && wanted == GM_ATTRIBUTE_FLOAT) {
         attribute->f = (double)attribute->i;
-    } else if (attribute->kind == GM_ATTRIBUTE_FLOAT && wanted == GM_ATTRIBUTE_INT && attribute->f == floor(attribute->f) &&
-               fabs(attribute->f) < 9e15) {
+    } else if (attribute->kind == GM_ATTRIBUTE_FLOAT && wanted == GM_ATTRIBUTE_INT &&
+               attribute->f == floor(attribute->f) && fabs(attribute->f) < 9e15) {
         attribute->i = (int64_t)attribute->f;
     } else if (attribute->kind == GM_ATTRIBUTE_INTS && wanted == GM_ATTRIBUTE_FLOATS) {
         double *floats = gm_pool_array(graph->pool, attribute->count + 1, sizeof *floats);
@@ -280,8 +283,9 @@ static bool convert_attribute(gm_graph *graph, gm_attribute *attribute, gm_attri
         for (size_t i = 0; i < attribute->count; i++)
             floats[i] = (double)attribute->ints[i];
         attribute->floats = floats;
-    } else if (attribute->count == 0 && (attribute->kind == GM_ATTRIBUTE_INTS || attribute->kind == GM_ATTRIBUTE_FLOATS ||
-                                         attribute->kind == GM_ATTRIBUTE_STRINGS) &&
+    } else if (attribute->count == 0 &&
+               (attribute->kind == GM_ATTRIBUTE_INTS || attribute->kind == GM_ATTRIBUTE_FLOATS ||
+                attribute->kind == GM_ATTRIBUTE_STRINGS) &&
                (wanted == GM_ATTRIBUTE_INTS || wanted == GM_ATTRIBUTE_FLOATS || wanted == GM_ATTRIBUTE_STRINGS)) {
         attribute->kind = wanted;
     } else {
@@ -394,7 +398,8 @@ size_t gm_node_ints(const gm_node *node, const char *name, const int64_t **value
     return attribute ? attribute->count : 0;
 }
 
-/* --- Nodes ------------------------------------------------------------------------------------------------------------- */
+/* --- Nodes
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static gm_status unknown_operator(gm_graph *graph, const char *name)
 {
@@ -403,8 +408,9 @@ static gm_status unknown_operator(gm_graph *graph, const char *name)
     for (size_t i = 0; i < gm_operator_count(); i++)
         if (gm_operator_at(i))
             gm_spelling_offer(&spelling, gm_operator_at(i)->name);
-    return gm_graph_fail(graph, GM_ERROR_MODEL, "unknown operator '%s'%s%s%s", name, spelling.best ? "; did you mean '" : "",
-                         spelling.best ? spelling.best : "", spelling.best ? "'?" : "");
+    return gm_graph_fail(graph, GM_ERROR_MODEL, "unknown operator '%s'%s%s%s", name,
+                         spelling.best ? "; did you mean '" : "", spelling.best ? spelling.best : "",
+                         spelling.best ? "'?" : "");
 }
 
 static gm_status check_arity(gm_graph *graph, const gm_node *node)
@@ -435,10 +441,29 @@ static gm_status check_arity(gm_graph *graph, const gm_node *node)
     return GM_OK;
 }
 
-static gm_status add_node(gm_graph *graph, const gm_operator *op, const gm_value_id *inputs, size_t input_count,
-                          const gm_attribute *attributes, size_t attribute_count, size_t output_count)
+/* Replaces the node just added by the operators that define it. */
+static gm_status expand_node(gm_graph *graph, size_t index)
+{
+    gm_node node = graph->nodes[index];
+    gm_value_id *outputs = gm_pool_array(graph->pool, node.output_count + 1, sizeof *outputs);
+    if (!outputs)
+        return out_of_memory(graph);
+    gm_status status = node.op->expand(graph, &node, outputs);
+    if (status != GM_OK && graph->status == GM_OK)
+        graph->status = status;
+    if (graph->status == GM_OK && outputs[0]) {
+        graph->nodes[index].dead = true;
+        memcpy(node.outputs, outputs, node.output_count * sizeof *outputs);
+    }
+    return graph->status;
+}
+
+gm_status gm_graph_add_node(gm_graph *graph, const gm_operator *op, const gm_value_id *inputs, size_t input_count,
+                            const gm_attribute *attributes, size_t attribute_count, gm_value_id *outputs,
+                            size_t output_count)
 {
     gm_node *node;
+    size_t index = graph->node_count;
     gm_attribute *copies;
     if (!gm_pool_grow(graph->pool, (void **)&graph->nodes, &graph->node_capacity, graph->node_count + 1,
                       sizeof *graph->nodes))
@@ -479,6 +504,10 @@ static gm_status add_node(gm_graph *graph, const gm_operator *op, const gm_value
         if (status != GM_OK && graph->status == GM_OK)
             graph->status = status;
     }
+    if (op->expand && graph->status == GM_OK)
+        expand_node(graph, index);
+    if (graph->status == GM_OK)
+        memcpy(outputs, graph->nodes[index].outputs, output_count * sizeof *outputs);
     return graph->status;
 }
 
@@ -486,7 +515,6 @@ void gm_emit_many(gm_graph *graph, const char *domain_and_name, const gm_value_i
                   const gm_attribute *attributes, size_t attribute_count, gm_value_id *outputs, size_t output_count)
 {
     const gm_operator *op;
-    gm_status status;
     memset(outputs, 0, output_count * sizeof *outputs);
     if (graph->status != GM_OK)
         return;
@@ -495,9 +523,7 @@ void gm_emit_many(gm_graph *graph, const char *domain_and_name, const gm_value_i
         unknown_operator(graph, domain_and_name);
         return;
     }
-    status = add_node(graph, op, inputs, input_count, attributes, attribute_count, output_count);
-    if (status == GM_OK)
-        memcpy(outputs, graph->nodes[graph->node_count - 1].outputs, output_count * sizeof *outputs);
+    gm_graph_add_node(graph, op, inputs, input_count, attributes, attribute_count, outputs, output_count);
 }
 
 gm_value_id gm_emit(gm_graph *graph, const char *name, const gm_value_id *inputs, size_t input_count,

@@ -144,11 +144,16 @@ const gm_tensor *gm_constant_of(const gm_graph *graph, gm_value_id id);
 bool gm_content_of(const gm_graph *graph, gm_value_id id, const gm_dim **content_out, size_t *count_out);
 
 /* --- Nodes ----------------------------------------------------------------------------------------------------------- */
-/* Appends a node, checks arity and attributes, infers types and shapes. `domain_and_name`: "Conv", "gmodel.ConvWeightGrad".
+/* Appends a node, checks arity and attributes, infers types and shapes; an operator that is defined by others
+ * (operator.expand) is replaced by them at once. `domain_and_name`: "Conv", "gmodel.ConvWeightGrad".
  * inputs may hold 0. Attribute and input arrays are copied. Fills output_count ids into outputs (0 entries for outputs the
  * node does not have). All zero after a failure. */
 void gm_emit_many(gm_graph *graph, const char *domain_and_name, const gm_value_id *inputs, size_t input_count,
                   const gm_attribute *attributes, size_t attribute_count, gm_value_id *outputs, size_t output_count);
+/* The same by operator; returns graph->status. */
+gm_status gm_graph_add_node(gm_graph *graph, const gm_operator *op, const gm_value_id *inputs, size_t input_count,
+                            const gm_attribute *attributes, size_t attribute_count, gm_value_id *outputs,
+                            size_t output_count);
 /* The same with one output, and up to three inputs without attributes. */
 gm_value_id gm_emit(gm_graph *graph, const char *name, const gm_value_id *inputs, size_t input_count,
                     const gm_attribute *attributes, size_t attribute_count);
@@ -173,10 +178,10 @@ gm_status gm_graph_fail(gm_graph *graph, gm_status status, const char *format, .
 
 /* --- Passes (graph/rewrite.c, graph/bind.c, graph/print.c) ------------------------------------------------------------ */
 /* Deep copy into another pool, with symbols replaced and shapes inferred anew; Shape of a known shape becomes a constant.
- * With `fed` (paths of random draws, count) those draws become inputs of the same name. NULL: failed, see the context. */
+ * With `fed` (paths of random draws, count) those draws become inputs of the same name. *map_out (may be NULL) tells for
+ * each old value its new one (0: dropped). NULL: failed, see the context. */
 gm_graph *gm_graph_bind(const gm_graph *graph, gm_pool *pool, const gm_binding *bindings, size_t binding_count,
-                        const char *const *fed, size_t fed_count);
-gm_status gm_graph_expand(gm_graph *graph);      /* replaces nodes whose operator is defined by others (operator.expand) */
+                        const char *const *fed, size_t fed_count, gm_value_id **map_out);
 gm_status gm_graph_fold(gm_graph *graph);        /* constant folding by reference kernels, x * 1, x + 0, ... */
 gm_status gm_graph_merge(gm_graph *graph);       /* common subexpressions; never random draws or buffer writes */
 gm_status gm_graph_remove_dead(gm_graph *graph); /* what no output and no assign needs */

@@ -28,7 +28,8 @@ void gm_operator_arity(const gm_operator *op, size_t *min_in, size_t *max_in, si
     count_names(op->outputs, variadic_out, min_out, max_out);
 }
 
-/* --- Inference --------------------------------------------------------------------------------------------------------- */
+/* --- Inference
+ * --------------------------------------------------------------------------------------------------------- */
 
 void gm_set_output(gm_graph *graph, gm_node *node, size_t output, gm_type type, int rank, const gm_dim *dims)
 {
@@ -89,8 +90,8 @@ gm_status gm_infer_broadcast(gm_graph *graph, gm_node *node, const gm_value_id *
             if (dim != 1) {
                 char a[160], b[160];
                 return gm_node_fail(graph, node, "shapes %s and %s do not broadcast: axis %d is not equal",
-                                    gm_shape_text(graph, inputs[0], a, sizeof a), gm_shape_text(graph, inputs[k], b, sizeof b),
-                                    i);
+                                    gm_shape_text(graph, inputs[0], a, sizeof a),
+                                    gm_shape_text(graph, inputs[k], b, sizeof b), i);
             }
             dim = value->dims[axis];
         }
@@ -111,8 +112,8 @@ gm_status gm_infer_same_type(gm_graph *graph, gm_node *node)
         if (type == GM_TYPE_UNDEFINED)
             type = value->type;
         else if (value->type != type)
-            return gm_node_fail(graph, node, "inputs have types %s and %s; they must be equal (use Cast)", gm_type_name(type),
-                                gm_type_name(value->type));
+            return gm_node_fail(graph, node, "inputs have types %s and %s; they must be equal (use Cast)",
+                                gm_type_name(type), gm_type_name(value->type));
     }
     return GM_OK;
 }
@@ -141,7 +142,8 @@ gm_status gm_infer_axis(gm_graph *graph, gm_node *node, int64_t axis, int rank, 
     return GM_OK;
 }
 
-/* --- Gradients --------------------------------------------------------------------------------------------------------- */
+/* --- Gradients
+ * --------------------------------------------------------------------------------------------------------- */
 
 static bool same_dims(const gm_graph *graph, gm_value_id a, gm_value_id b)
 {

@@ -68,8 +68,8 @@ struct gm_operator {
     /* Fills dx for wanted inputs by emitting nodes. NULL: not differentiable, unless `zero_gradient`. */
     gm_status (*gradient)(gm_gradient *gradient);
     bool zero_gradient; /* the derivative is zero wherever it exists (Floor, comparisons, Shape): cuts silently */
-    /* Defined by other operators: emits them and fills outputs (which the node's are replaced with). The node then needs
-     * neither gradient nor kernels. */
+    /* Defined by other operators: emits them and fills outputs, which stand for the node's from then on; leaves outputs[0]
+     * 0 to decline. Called by gm_emit after infer; the node then needs neither gradient nor kernels. */
     gm_status (*expand)(gm_graph *graph, const gm_node *node, gm_value_id *outputs);
     /* Plain C on dense row-major tensors of any allowed type; float64 arithmetic for floating types. Also folds constants. */
     gm_status (*reference)(const gm_compute *compute);

@@ -88,7 +88,8 @@ bool gm_tensor_same_shape(const gm_tensor *a, const gm_tensor *b)
     return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
 }
 
-/* --- 16-bit floating types ---------------------------------------------------------------------------------------------- */
+/* --- 16-bit floating types
+ * ---------------------------------------------------------------------------------------------- */
 
 static float bits_to_float(uint32_t bits)
 {
@@ -142,7 +143,8 @@ static uint16_t to_bfloat16(double value)
     return (uint16_t)(bits >> 16);
 }
 
-/* --- Access ------------------------------------------------------------------------------------------------------------ */
+/* --- Access
+ * ------------------------------------------------------------------------------------------------------------ */
 
 double gm_get(const gm_tensor *tensor, int64_t index)
 {
@@ -261,7 +263,7 @@ void gm_set(const gm_tensor *tensor, int64_t index, double value)
         ((uint64_t *)data)[index] = !(value > 0) ? 0 : value >= 18446744073709551616.0 ? UINT64_MAX : (uint64_t)value;
         break;
     default: {
-        int64_t whole = isnan(value) ? 0
+        int64_t whole = isnan(value)                     ? 0
                         : value >= 9223372036854775808.0 ? INT64_MAX
                         : value < -9223372036854775808.0 ? INT64_MIN
                                                          : (int64_t)value;

@@ -1,0 +1,83 @@
+/* Runs graphs with the reference kernels. */
+#include "graph/interpret.h"
+
+#include "graph/operator.h"
+
+#include <string.h>
+
+static gm_status describe(const gm_graph *graph, gm_value_id id, gm_tensor *tensor)
+{
+    const gm_value *value = gm_value_of(graph, id);
+    memset(tensor, 0, sizeof *tensor);
+    tensor->type = value->type;
+    tensor->rank = value->rank;
+    for (int i = 0; i < value->rank; i++) {
+        if (!gm_dim_is_known(value->dims[i]))
+            return gm_fail(graph->context, GM_ERROR_ARGUMENT, "value '%s' has a symbolic shape; bind it first",
+                           value->name);
+        tensor->dims[i] = value->dims[i];
+    }
+    return GM_OK;
+}
+
+gm_status gm_node_interpret(const gm_graph *graph, const gm_node *node, gm_pool *pool, const gm_tensor *in,
+                            gm_tensor *out, uint64_t seed, uint64_t run)
+{
+    gm_compute compute = {graph->context, node, in, out, seed, run};
+    const gm_attribute *own_seed = gm_node_attribute(node, "seed");
+    if (!node->op->reference)
+        return gm_fail(graph->context, GM_ERROR_UNSUPPORTED, "operator %s has no reference kernel", node->op->name);
+    if (own_seed) {
+        compute.key = own_seed->kind == GM_ATTRIBUTE_INT ? (uint64_t)own_seed->i : (uint64_t)(int64_t)own_seed->f;
+        compute.run = 0;
+    }
+    compute.key ^= gm_hash64(node->path ? node->path : "");
+    for (size_t i = 0; i < node->output_count; i++) {
+        gm_tensor *fresh;
+        if (!node->outputs[i]) {
+            memset(&out[i], 0, sizeof out[i]);
+            continue;
+        }
+        GM_TRY(describe(graph, node->outputs[i], &out[i]));
+        fresh = gm_tensor_create(pool, out[i].type, out[i].rank, out[i].dims);
+        if (!fresh)
+            return GM_ERROR_MEMORY;
+        out[i] = *fresh;
+    }
+    return node->op->reference(&compute);
+}
+
+gm_status gm_graph_interpret(const gm_graph *graph, gm_pool *pool, const gm_tensor *const *inputs,
+                             const gm_tensor *const *states, uint64_t seed, uint64_t run, gm_tensor **values_out)
+{
+    gm_tensor *values = gm_pool_array(pool, graph->value_count, sizeof *values);
+    if (!values)
+        return GM_ERROR_MEMORY;
+    for (size_t i = 0; i < graph->input_count; i++)
+        values[graph->inputs[i].value] = *inputs[i];
+    for (size_t i = 1; i < graph->value_count; i++) {
+        if (graph->values[i].kind == GM_VALUE_CONSTANT)
+            values[i] = *graph->values[i].constant;
+        else if (graph->values[i].kind == GM_VALUE_STATE && states)
+            values[i] = *states[graph->values[i].state];
+    }
+    for (size_t n = 0; n < graph->node_count; n++) {
+        const gm_node *node = &graph->nodes[n];
+        gm_tensor *in, *out;
+        if (node->dead)
+            continue;
+        in = gm_pool_array(pool, node->input_count + 1, sizeof *in);
+        out = gm_pool_array(pool, node->output_count + 1, sizeof *out);
+        if (!in || !out)
+            return GM_ERROR_MEMORY;
+        for (size_t i = 0; i < node->input_count; i++)
+            if (node->inputs[i])
+                in[i] = values[node->inputs[i]];
+        GM_TRY(gm_node_interpret(graph, node, pool, in, out, seed, run));
+        for (size_t i = 0; i < node->output_count; i++)
+            if (node->outputs[i])
+                values[node->outputs[i]] = out[i];
+    }
+    *values_out = values;
+    return GM_OK;
+}
