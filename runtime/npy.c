@@ -162,7 +162,7 @@ static gm_status read_dictionary(npy_reader *reader)
 {
     static const struct {
         const char *key;
-        gm_status (*read)(struct npy_npy_reader *);
+        gm_status (*read)(struct npy_reader *);
     } entries[] = {{"descr", read_descr}, {"fortran_order", read_order}, {"shape", read_shape}};
     bool seen[GM_COUNT(entries)] = {false};
     if (!accept(reader, '{'))
