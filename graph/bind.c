@@ -49,9 +49,35 @@ static gm_status copy_sources(gm_copy *copy)
     return copy->to->status;
 }
 
+/* `shape` of a random draw holds gm_dims (see ir.h): the numbers for its symbols are filled in. */
+static gm_status bind_shape(gm_copy *copy, const gm_node *node, const gm_attribute **attributes_out)
+{
+    gm_attribute *attributes;
+    *attributes_out = node->attributes;
+    if (!(node->op->flags & GM_OP_RANDOM) || !gm_node_attribute(node, "shape"))
+        return GM_OK;
+    attributes = gm_pool_copy(copy->to->pool, node->attributes, node->attribute_count * sizeof *attributes);
+    if (!attributes)
+        return copy->to->status = GM_ERROR_MEMORY;
+    for (size_t i = 0; i < node->attribute_count; i++) {
+        int64_t *dims;
+        if (strcmp(attributes[i].name, "shape") != 0 || attributes[i].kind != GM_ATTRIBUTE_INTS)
+            continue;
+        dims = gm_pool_array(copy->to->pool, attributes[i].count + 1, sizeof *dims);
+        if (!dims)
+            return copy->to->status = GM_ERROR_MEMORY;
+        for (size_t k = 0; k < attributes[i].count; k++)
+            dims[k] = gm_dim_bind(copy->to->symbols, attributes[i].ints[k], copy->bindings, copy->binding_count);
+        attributes[i].ints = dims;
+    }
+    *attributes_out = attributes;
+    return GM_OK;
+}
+
 static gm_status copy_node(gm_copy *copy, const gm_node *node, bool fed)
 {
     gm_graph *to = copy->to;
+    const gm_attribute *attributes;
     gm_value_id *inputs = gm_pool_array(to->pool, node->input_count + 1, sizeof *inputs);
     gm_value_id *outputs = gm_pool_array(to->pool, node->output_count + 1, sizeof *outputs);
     if (!inputs || !outputs)
@@ -67,7 +93,8 @@ static gm_status copy_node(gm_copy *copy, const gm_node *node, bool fed)
         inputs[i] = node->inputs[i] ? copy->map[node->inputs[i]] : 0;
     to->path = node->path;
     to->where = node->where;
-    GM_TRY(gm_graph_add_node(to, node->op, inputs, node->input_count, node->attributes, node->attribute_count, outputs,
+    GM_TRY(bind_shape(copy, node, &attributes));
+    GM_TRY(gm_graph_add_node(to, node->op, inputs, node->input_count, attributes, node->attribute_count, outputs,
                              node->output_count));
     to->nodes[to->node_count - 1].body = node->body;
     for (size_t i = 0; i < node->output_count; i++) {

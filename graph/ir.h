@@ -40,7 +40,8 @@ typedef struct gm_attribute {
     const gm_graph *g;     /* GRAPH */
     size_t count;          /* FLOATS, INTS, STRINGS */
     const double *floats;
-    const int64_t *ints;
+    const int64_t *ints; /* `shape` of RandomNormal, RandomUniform (and kin): each is a gm_dim, maybe symbolic; gm_graph_bind
+                            fills in the numbers */
     const char *const *strings;
 } gm_attribute;
 
