@@ -26,7 +26,8 @@ typedef struct gm_attribute_schema {
 
 enum {
     GM_OP_ELEMENTWISE = 1, /* output element i depends on element i of each (broadcast) input: may join a fused group */
-    GM_OP_RANDOM = 2,      /* draws numbers: never merged, never folded */
+    GM_OP_RANDOM = 2,      /* draws numbers: never merged, never folded. The integers of a `shape` attribute of such a node
+                            * are gm_dims (symbolic ones too): binding a graph binds them */
     GM_OP_UPDATE = 4,      /* optimizer: output k overwrites the state behind an input (see update_inputs) */
     GM_OP_VARIADIC = 8     /* the last declared input repeats */
 };
@@ -47,7 +48,8 @@ typedef struct gm_compute {
     const gm_tensor *in;   /* per input; data == NULL for an omitted one */
     const gm_tensor *out;  /* per output; data == NULL for one nobody wants. Allocated, shaped, not zeroed */
     uint64_t key;          /* random draws: seed XOR hash64(path), see ops/philox.h */
-    uint64_t run;          /* random draws: how often this step has run */
+    uint64_t run;          /* random draws: how often this step has run. See gm_draw_key in ops/philox.h for both */
+    bool override_seeds;   /* the seed behind `key` also replaces seeds that nodes carry themselves */
 } gm_compute;
 
 struct gm_lower; /* ops/kernel.h */
@@ -77,6 +79,8 @@ struct gm_operator {
     gm_status (*lower)(struct gm_lower *lower);
     /* GM_OP_UPDATE: for each output the index of the input whose state it overwrites. -1 ends the use of the table. */
     const int *update_inputs;
+    /* The same for operators of any number of parameters; asked first where it is given. -1: none. */
+    int (*update_input)(const gm_node *node, size_t output);
     /* GM_OP_ELEMENTWISE: the instruction of the tile machine, see ops/tile.h; 0: none (cannot be fused). */
     int tile_instruction;
 };

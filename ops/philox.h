@@ -9,14 +9,16 @@
 #ifndef GM_OPS_PHILOX_H
 #define GM_OPS_PHILOX_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "graph/ir.h"
 
 void gm_philox(uint64_t key, uint64_t run, uint64_t block, uint32_t output[4]);
 /* Elements first ... first + count - 1 of a draw. */
 void gm_uniform(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out);
 void gm_normal(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out);
 double gm_uniform_at(uint64_t key, uint64_t run, uint64_t element); /* the 24-bit value, exact in double */
+/* The key of a node's draw: seed XOR gm_hash64(node->path). A node with an attribute `seed` draws with that one, and *run
+ * is set to 0; so it is where override_seeds is set, but with `seed`. */
+uint64_t gm_draw_key(const gm_node *node, uint64_t seed, bool override_seeds, uint64_t *run);
 double gm_normal_at(uint64_t key, uint64_t run, uint64_t element);  /* in double arithmetic */
 
 #endif
