@@ -1,0 +1,296 @@
+/* gmrun bench: how long one step or network takes, its memory, and the time of each operator. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "tools/gmrun.h"
+
+enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, THREADS, DATA, WARM_UPS = 3, PROFILED_MAX = 10 };
+
+static const option_line options[] = {
+    {"step", STEP, "NAME", "measure a training step"},
+    {"network", NETWORK, "NAME", "measure a network or sample"},
+    {"batch", BATCH, "N", "the value of N (default: the batch of the file for a step, 1 for a network)"},
+    {"runs", RUNS, "K", "timed runs (default: 20)"},
+    {"json", JSON, NULL, "one JSON object instead of text"},
+    {"threads", THREADS, "T", "default: one per processor"},
+    {"data", DATA, "DIR", "where data sets are looked for first"},
+    {0},
+};
+
+typedef struct bench_request {
+    const char *file, *step, *network, *data;
+    int64_t batch, runs, threads;
+    bool json;
+} bench_request;
+
+/* What is measured: a step of a trainer, or a session. */
+typedef struct subject {
+    gm_trainer *trainer;
+    const char *step;
+    gm_feed *feeds;
+    size_t feed_count;
+    gm_session *session;
+} subject;
+
+static gm_status subject_run(const subject *it)
+{
+    return it->trainer ? gm_trainer_step(it->trainer, it->step, it->feeds, it->feed_count)
+                       : gm_session_run(it->session);
+}
+
+static gm_status subject_profile(const subject *it, int on)
+{
+    return it->trainer ? gm_trainer_profile(it->trainer, it->step, on) : gm_session_profile(it->session, on);
+}
+
+static gm_status subject_plan(const subject *it, gm_plan_info *info)
+{
+    return it->trainer ? gm_trainer_plan(it->trainer, it->step, info) : gm_session_plan(it->session, info);
+}
+
+static size_t profile_count(const subject *it)
+{
+    return it->trainer ? gm_trainer_profile_count(it->trainer, it->step) : gm_session_profile_count(it->session);
+}
+
+static gm_status profile_entry(const subject *it, size_t index, gm_profile_entry *entry)
+{
+    return it->trainer ? gm_trainer_profile_entry(it->trainer, it->step, index, entry)
+                       : gm_session_profile_entry(it->session, index, entry);
+}
+
+/* Random arrays for every data input of the step; draws stay the step's own. */
+static gm_status make_feeds(subject *it)
+{
+    random_state random = {1};
+    size_t count = gm_trainer_feed_count(it->trainer, it->step);
+    it->feeds = calloc(count + 1, sizeof *it->feeds);
+    for (size_t i = 0; it->feeds && i < count; i++) {
+        gm_tensor_view view;
+        int is_draw = 0;
+        gm_status status = gm_trainer_feed(it->trainer, it->step, i, &view, &is_draw);
+        if (status != GM_OK)
+            return status;
+        if (is_draw)
+            continue;
+        void *data = malloc(view.bytes ? view.bytes : 1);
+        if (!data)
+            return GM_ERROR_MEMORY;
+        fill_random(&random, &view, data);
+        it->feeds[it->feed_count++] = (gm_feed){view.name, data, view.bytes};
+    }
+    return it->feeds ? GM_OK : GM_ERROR_MEMORY;
+}
+
+static gm_status subject_open(subject *it, const gm_model *model, const bench_request *request)
+{
+    *it = (subject){.step = request->step};
+    if (request->step) {
+        gm_trainer_options settings;
+        gm_trainer_options_default(&settings, sizeof settings);
+        settings.batch = request->batch;
+        gm_status status = gm_trainer_create(model, &settings, &it->trainer);
+        return status == GM_OK ? make_feeds(it) : status;
+    }
+    gm_session_options settings;
+    gm_session_options_default(&settings, sizeof settings);
+    settings.batch = request->batch;
+    gm_status status = gm_session_create(model, request->network, &settings, &it->session);
+    random_state random = {1};
+    for (size_t i = 0; status == GM_OK && i < gm_session_input_count(it->session); i++) {
+        gm_tensor_view view;
+        status = gm_session_input(it->session, i, &view);
+        if (status == GM_OK)
+            fill_random(&random, &view, view.data);
+    }
+    return status;
+}
+
+static void subject_close(subject *it)
+{
+    for (size_t i = 0; i < it->feed_count; i++)
+        free((void *)it->feeds[i].data);
+    free(it->feeds);
+    gm_trainer_destroy(it->trainer);
+    gm_session_destroy(it->session);
+}
+
+static double median(const double *sorted, int64_t count)
+{
+    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+}
+
+static double now_ms(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* times[0..runs) sorted, after the warm-ups. */
+static gm_status measure(const subject *it, double *times, int64_t runs)
+{
+    for (int64_t i = -WARM_UPS; i < runs; i++) {
+        double start = now_ms();
+        gm_status status = subject_run(it);
+        if (status != GM_OK)
+            return status;
+        if (i >= 0)
+            times[i] = now_ms() - start;
+    }
+    qsort(times, (size_t)runs, sizeof *times, by_value);
+    return GM_OK;
+}
+
+/* A pass of its own, so that the clock reads inside it do not disturb the timed runs. Returns its length in runs. */
+static gm_status profile(const subject *it, int64_t runs, int64_t *profiled_out)
+{
+    *profiled_out = runs < PROFILED_MAX ? runs : PROFILED_MAX;
+    gm_status status = subject_profile(it, 1);
+    for (int64_t i = 0; status == GM_OK && i < *profiled_out; i++)
+        status = subject_run(it);
+    return status;
+}
+
+static void print_json(const bench_request *request, const double *times, const gm_plan_info *plan, long long peak)
+{
+    printf("{\"compute\": \"%s\", \"%s\": \"%s\", \"batch\": %lld, \"threads\": %lld, \"runs\": %lld, "
+           "\"median_ms\": %.6g, \"min_ms\": %.6g, \"arena_bytes\": %zu, \"max_alive_bytes\": %zu, "
+           "\"state_bytes\": %zu, \"peak_rss_bytes\": %lld, \"operators\": {",
+           gm_compute_version(), request->step ? "step" : "network", request->step ? request->step : request->network,
+           (long long)request->batch, (long long)request->threads, (long long)request->runs,
+           median(times, request->runs), times[0], plan->arena_bytes, plan->max_alive_bytes, plan->state_bytes, peak);
+}
+
+static void print_plain(const double *times, const bench_request *request, const gm_plan_info *plan, long long peak)
+{
+    printf("median_ms        %.4g\nmin_ms           %.4g\narena_bytes      %zu\nmax_alive_bytes  %zu\n"
+           "peak_rss_bytes   %lld\noperators (ms per run)\n",
+           median(times, request->runs), times[0], plan->arena_bytes, plan->max_alive_bytes, peak);
+}
+
+static gm_status print_operators(const subject *it, const bench_request *request, int64_t profiled)
+{
+    for (size_t i = 0; i < profile_count(it); i++) {
+        gm_profile_entry entry;
+        gm_status status = profile_entry(it, i, &entry);
+        if (status != GM_OK)
+            return status;
+        double each = entry.milliseconds / (double)profiled;
+        if (request->json)
+            printf("%s\"%s\": %.6g", i ? ", " : "", entry.operator_name, each);
+        else
+            printf("  %-32s %10.4f  in %llu calls\n", entry.operator_name, each,
+                   (unsigned long long)(entry.calls / (uint64_t)profiled));
+    }
+    if (request->json)
+        puts("}}");
+    return GM_OK;
+}
+
+static gm_status bench(const subject *it, const bench_request *request, double *times)
+{
+    gm_plan_info plan;
+    int64_t profiled = 1;
+    gm_status status = measure(it, times, request->runs);
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
+    long long peak = (long long)usage.ru_maxrss * 1024; /* Linux counts in KiB */
+    if (status == GM_OK)
+        status = profile(it, request->runs, &profiled);
+    if (status == GM_OK)
+        status = subject_plan(it, &plan);
+    if (status != GM_OK)
+        return status;
+    if (request->json)
+        print_json(request, times, &plan, peak);
+    else
+        print_plain(times, request, &plan, peak);
+    return print_operators(it, request, profiled);
+}
+
+static int bench_model(gm_context *context, const gm_model *model, const bench_request *request)
+{
+    subject it;
+    double *times = calloc((size_t)request->runs, sizeof *times);
+    if (!times) {
+        error_line("out of memory");
+        return EXIT_FAILED;
+    }
+    gm_status status = subject_open(&it, model, request);
+    if (status == GM_OK)
+        status = bench(&it, request, times);
+    int result = status == GM_OK ? EXIT_DONE : report_failure(context, status);
+    subject_close(&it);
+    free(times);
+    return result;
+}
+
+static bool take_option(bench_request *request, int letter, const char *value)
+{
+    switch (letter) {
+    case STEP:
+        request->step = value;
+        return true;
+    case NETWORK:
+        request->network = value;
+        return true;
+    case BATCH:
+        return read_number("--batch", value, 1, &request->batch);
+    case RUNS:
+        return read_number("--runs", value, 1, &request->runs);
+    case JSON:
+        request->json = true;
+        return true;
+    case THREADS:
+        return read_number("--threads", value, 1, &request->threads);
+    case DATA:
+        request->data = value;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int run(const command *self, int argc, char **argv)
+{
+    bench_request request = {.runs = 20};
+    gm_model_options model_options;
+    const char *value;
+    int letter, status = EXIT_FAILED;
+    while ((letter = next_option(self, argc, argv, &value)) >= 0)
+        if (!take_option(&request, letter, value))
+            return EXIT_USAGE;
+    if (letter != OPTION_END)
+        return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
+    if (!take_words(self, argc, argv, 1, 1, &request.file))
+        return EXIT_USAGE;
+    if (!request.step == !request.network)
+        return usage_error(self, "one of --step NAME and --network NAME says what to measure");
+    gm_model_options_default(&model_options, sizeof model_options);
+    model_options.data_directory = request.data;
+    gm_context *context = open_context(request.threads);
+    gm_model *model = context ? open_model(context, request.file, &model_options, &status) : NULL;
+    if (model)
+        status = bench_model(context, model, &request);
+    gm_model_destroy(model);
+    gm_context_destroy(context);
+    return status;
+}
+
+const command command_bench = {
+    "bench",
+    "MODEL --step NAME | --network NAME --batch N --runs K [--json] [--threads T]",
+    "Measures time and memory of a step or network.",
+    options,
+    run,
+};

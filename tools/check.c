@@ -1,0 +1,69 @@
+/* gmrun check: whether a model file is right: syntax, names, shapes, gradients of every step. */
+#include <stdio.h>
+
+#include "tools/gmrun.h"
+
+static const option_line options[] = {{0}};
+
+static void say_nothing(const char *text, void *user)
+{
+    (void)text;
+    (void)user;
+}
+
+/* Compiles every network, step and sample, for shapes and gradients that loading did not have to look at. */
+static gm_status compile_all(const gm_model *model)
+{
+    static const gm_part parts[] = {GM_PART_NETWORK, GM_PART_STEP, GM_PART_SAMPLE};
+    for (size_t kind = 0; kind < sizeof parts / sizeof parts[0]; kind++)
+        for (size_t i = 0; i < gm_model_part_count(model, parts[kind]); i++) {
+            const char *name = gm_model_part_name(model, parts[kind], i);
+            gm_status status = gm_model_describe(model, "graph", name, 0, say_nothing, NULL);
+            if (status != GM_OK)
+                return status;
+        }
+    return GM_OK;
+}
+
+static int64_t trained_elements(const gm_model *model)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < gm_model_parameter_count(model); i++) {
+        gm_parameter_info info;
+        int64_t count = 1;
+        if (gm_model_parameter_info(model, i, &info) != GM_OK || info.is_buffer)
+            continue;
+        for (int d = 0; d < info.rank; d++)
+            count *= info.dims[d];
+        sum += count;
+    }
+    return sum;
+}
+
+static int run(const command *self, int argc, char **argv)
+{
+    const char *value, *file;
+    int result = EXIT_FAILED;
+    int letter = next_option(self, argc, argv, &value);
+    if (letter != OPTION_END)
+        return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
+    if (!take_words(self, argc, argv, 1, 1, &file))
+        return EXIT_USAGE;
+    gm_context *context = open_context(0);
+    gm_model *model = context ? open_model(context, file, NULL, &result) : NULL;
+    if (model) {
+        gm_status status = compile_all(model);
+        result = status == GM_OK ? EXIT_DONE : report_failure(context, status);
+        if (status == GM_OK)
+            printf("%s: good: %zu networks, %zu steps, %zu samples, %lld trained numbers\n", file,
+                   gm_model_part_count(model, GM_PART_NETWORK), gm_model_part_count(model, GM_PART_STEP),
+                   gm_model_part_count(model, GM_PART_SAMPLE), (long long)trained_elements(model));
+    }
+    gm_model_destroy(model);
+    gm_context_destroy(context);
+    return result;
+}
+
+const command command_check = {
+    "check", "FILE", "Checks a model file: syntax, names, shapes, gradients.", options, run,
+};

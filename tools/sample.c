@@ -1,0 +1,211 @@
+/* gmrun sample: pictures (or rows) made by a model's `sample`, or by its main network from normal noise. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/gmrun.h"
+
+enum { SEED = 256, SAMPLE, THREADS };
+
+static const option_line options[] = {
+    {"count", 'n', "COUNT", "how many pictures (default: 64)"},
+    {"output", 'o', "FILE", "a .png grid, or .npy for the numbers (default: grid.png)"},
+    {"seed", SEED, "S", "another seed, other pictures"},
+    {"sample", SAMPLE, "NAME", "which sample of the file (default: the first that needs no data)"},
+    {"threads", THREADS, "T", "default: one per processor"},
+    {0},
+};
+
+typedef struct sample_request {
+    const char *file, *output, *name;
+    int64_t count, threads;
+    bool has_seed;
+    uint64_t seed;
+} sample_request;
+
+/* Rows collected from one run after the other, of the shape of `view` but for its first dimension. */
+typedef struct collection {
+    gm_tensor_view view;
+    size_t row_bytes;
+    int64_t rows;
+    bool told; /* an error line was printed */
+} collection;
+
+static bool is_rows(const gm_tensor_view *view)
+{
+    return view->rank >= 2 && view->dims[0] > 0;
+}
+
+static gm_status collect(collection *all, const gm_tensor_view *part, int64_t wanted)
+{
+    if (!all->view.data) {
+        all->view = *part;
+        all->row_bytes = part->bytes / (size_t)part->dims[0];
+        all->view.data = malloc(all->row_bytes * (size_t)wanted);
+        if (!all->view.data)
+            return GM_ERROR_MEMORY;
+    }
+    int64_t rows = part->dims[0] < wanted - all->rows ? part->dims[0] : wanted - all->rows;
+    memcpy((char *)all->view.data + (size_t)all->rows * all->row_bytes, part->data, (size_t)rows * all->row_bytes);
+    all->rows += rows;
+    all->view.dims[0] = all->rows;
+    all->view.bytes = (size_t)all->rows * all->row_bytes;
+    return GM_OK;
+}
+
+/* One run with its own seed: samples have a fixed number of rows and the same draws each time. */
+static gm_status sample_once(const gm_model *model, const sample_request *request, const char *name, uint64_t round,
+                             collection *all)
+{
+    gm_session_options settings;
+    gm_session *session = NULL;
+    gm_tensor_view view;
+    random_state random = {request->seed + round};
+    gm_session_options_default(&settings, sizeof settings);
+    settings.batch = request->count < 64 ? request->count : 64;
+    settings.has_seed = request->has_seed || round;
+    settings.seed = request->seed + round;
+    gm_status status = gm_session_create(model, name, &settings, &session);
+    for (size_t i = 0; status == GM_OK && i < gm_session_input_count(session); i++) {
+        status = gm_session_input(session, i, &view);
+        if (status == GM_OK)
+            fill_random(&random, &view, view.data);
+    }
+    if (status == GM_OK)
+        status = gm_session_run(session);
+    if (status == GM_OK)
+        status = gm_session_output(session, 0, &view);
+    if (status == GM_OK && !is_rows(&view)) {
+        error_line("%s makes one thing, not rows of them: `gmrun run` writes it as .npy", name);
+        all->told = true;
+        gm_session_destroy(session);
+        return GM_ERROR_ARGUMENT;
+    }
+    if (status == GM_OK)
+        status = collect(all, &view, request->count);
+    gm_session_destroy(session);
+    return status;
+}
+
+/* The first sample that runs without data, else the main network. */
+static const char *choose(const gm_model *model)
+{
+    for (size_t i = 0; i < gm_model_part_count(model, GM_PART_SAMPLE); i++) {
+        const char *name = gm_model_part_name(model, GM_PART_SAMPLE, i);
+        gm_session *session = NULL;
+        if (gm_session_create(model, name, NULL, &session) != GM_OK)
+            continue;
+        size_t inputs = gm_session_input_count(session);
+        gm_session_destroy(session);
+        if (!inputs)
+            return name;
+    }
+    return gm_model_main_network(model);
+}
+
+static bool known_sample(const gm_model *model, const char *name)
+{
+    const char *names[64];
+    size_t count = gm_model_part_count(model, GM_PART_SAMPLE);
+    count = count > 64 ? 64 : count;
+    for (size_t i = 0; i < count; i++) {
+        names[i] = gm_model_part_name(model, GM_PART_SAMPLE, i);
+        if (!strcmp(names[i], name))
+            return true;
+    }
+    const char *near = nearest(name, names, count);
+    if (near)
+        error_line("the file has no sample '%s'; did you mean '%s'?", name, near);
+    else
+        error_line("the file has no sample '%s'%s%s", name, count ? "; its first is " : "", count ? names[0] : "");
+    return false;
+}
+
+/* Networks end in tanh [-1, 1] or a sigmoid [0, 1]: told by whether anything is negative. */
+static gm_status write_grid(gm_context *context, const char *path, const gm_tensor_view *view)
+{
+    double low = 0;
+    for (size_t i = 0; i < element_count(view) && low == 0; i++)
+        if (element(view, i) < 0)
+            low = -1;
+    return gm_write_png(context, path, view, low, 1);
+}
+
+static int sample_model(gm_context *context, const gm_model *model, const sample_request *request)
+{
+    if (request->name && !known_sample(model, request->name))
+        return EXIT_USAGE;
+    const char *name = request->name ? request->name : choose(model);
+    if (!name) {
+        error_line("%s has neither a sample nor a network", request->file);
+        return EXIT_USAGE;
+    }
+    if (!is_binary_model(request->file))
+        error_line("%s is a text without weights: its parameters are fresh, not trained", request->file);
+    collection all = {0};
+    gm_status status = GM_OK;
+    for (uint64_t round = 0; status == GM_OK && all.rows < request->count; round++)
+        status = sample_once(model, request, name, round, &all);
+    if (status == GM_OK)
+        status = ends_with(request->output, ".npy") ? gm_write_npy(context, request->output, &all.view)
+                                                    : write_grid(context, request->output, &all.view);
+    int result = EXIT_DONE;
+    if (all.told)
+        result = EXIT_USAGE;
+    else if (status != GM_OK)
+        result = report_failure(context, status);
+    else
+        printf("%s: %lld of %s\n", request->output, (long long)all.rows, name);
+    free(all.view.data);
+    return result;
+}
+
+static bool take_option(sample_request *request, int letter, const char *value)
+{
+    switch (letter) {
+    case 'n':
+        return read_number("-n", value, 1, &request->count);
+    case 'o':
+        request->output = value;
+        return true;
+    case SEED:
+        request->has_seed = true;
+        return read_seed(value, &request->seed);
+    case SAMPLE:
+        request->name = value;
+        return true;
+    case THREADS:
+        return read_number("--threads", value, 1, &request->threads);
+    default:
+        return false;
+    }
+}
+
+static int run(const command *self, int argc, char **argv)
+{
+    sample_request request = {.count = 64, .output = "grid.png"};
+    const char *value;
+    int letter, status = EXIT_FAILED;
+    while ((letter = next_option(self, argc, argv, &value)) >= 0)
+        if (!take_option(&request, letter, value))
+            return EXIT_USAGE;
+    if (letter != OPTION_END)
+        return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
+    if (!take_words(self, argc, argv, 1, 1, &request.file))
+        return EXIT_USAGE;
+    gm_context *context = open_context(request.threads);
+    gm_model *model = context ? open_model(context, request.file, NULL, &status) : NULL;
+    if (model)
+        status = sample_model(context, model, &request);
+    gm_model_destroy(model);
+    gm_context_destroy(context);
+    return status;
+}
+
+const command command_sample = {
+    "sample",
+    "FILE -n 64 -o grid.png [--seed S] [--sample NAME]",
+    "Writes pictures made by a model as one grid.",
+    options,
+    run,
+};

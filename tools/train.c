@@ -1,0 +1,217 @@
+/* gmrun train: runs the whole schedule of a model file. */
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/gmrun.h"
+
+enum { DATA = 256, OUT, EPOCHS, STEPS, BATCH, LIMIT, SET, SEED, THREADS, RESUME, TRACE };
+
+static const option_line options[] = {
+    {"data", DATA, "DIR", "where data sets are looked for first (then $GMODEL_DATA, data/ beside the model)"},
+    {"out", OUT, "DIR", "metrics, samples and checkpoint go here (default: runs/<model name>)"},
+    {"epochs", EPOCHS, "N", "instead of the epochs of the file"},
+    {"steps", STEPS, "N", "stop after N rounds"},
+    {"batch", BATCH, "N", "instead of the batch of the file"},
+    {"limit", LIMIT, "EXAMPLES", "use only so many examples of each data set"},
+    {"set", SET, "NAME=VALUE", "replace a const of the file; may be repeated"},
+    {"seed", SEED, "S", "instead of the seed of the file"},
+    {"threads", THREADS, "T", "default: one per processor"},
+    {"resume", RESUME, NULL, "continue from DIR/checkpoint.gmodel of --out"},
+    {"trace", TRACE, "DIR", "write every input, draw, report and parameter of each round"},
+    {0},
+};
+
+typedef struct train_request {
+    const char *model_path;
+    const char *out;
+    int64_t threads;
+    bool resume;
+    const char **settings;
+    gm_model_options model;
+    gm_trainer_options trainer;
+    gm_run_options run;
+} train_request;
+
+/* Set by the first SIGINT; the handler then goes away, so that a second one kills. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static int on_progress(const gm_progress *progress, void *user)
+{
+    progress_show(user, progress);
+    return interrupted;
+}
+
+static bool add_setting(const command *self, train_request *request, const char *text)
+{
+    if (!strchr(text, '=') || text[0] == '=') {
+        usage_error(self, "--set wants NAME=VALUE, not '%s'", text);
+        return false;
+    }
+    request->settings[request->model.setting_count++] = text;
+    return true;
+}
+
+static bool take_option(const command *self, train_request *request, int letter, const char *value)
+{
+    switch (letter) {
+    case DATA:
+        request->model.data_directory = value;
+        return true;
+    case OUT:
+        request->out = value;
+        return true;
+    case EPOCHS:
+        return read_number("--epochs", value, 1, &request->run.epochs);
+    case STEPS:
+        return read_number("--steps", value, 1, &request->run.steps);
+    case BATCH:
+        return read_number("--batch", value, 1, &request->trainer.batch);
+    case LIMIT:
+        return read_number("--limit", value, 1, &request->run.limit);
+    case SET:
+        return add_setting(self, request, value);
+    case SEED:
+        request->model.has_seed = 1;
+        return read_seed(value, &request->model.seed);
+    case THREADS:
+        return read_number("--threads", value, 1, &request->threads);
+    case RESUME:
+        request->resume = true;
+        return true;
+    case TRACE:
+        request->run.trace_directory = value;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The command that continues this run, with the options it was given. */
+static void print_resume(int argc, char **argv, const train_request *request)
+{
+    printf("stopped and saved; to go on:\n  gmrun");
+    for (int i = 0; i < argc; i++)
+        printf(strpbrk(argv[i], " \t$*?;&|<>()'\"\\") ? " '%s'" : " %s", argv[i]);
+    puts(request->resume ? "" : " --resume");
+}
+
+static void print_end(const train_request *request, const progress_display *display)
+{
+    static const char *const made[] = {"metrics.csv", "samples", "checkpoint.gmodel"};
+    char path[PATH_MAX];
+    printf("done: %lld steps; %s has", (long long)display->rounds, request->out);
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
+        if (join_path(path, sizeof path, request->out, made[i]) && !access(path, F_OK))
+            printf(" %s", made[i]);
+    putchar('\n');
+}
+
+static int train_model(const gm_model *model, gm_context *context, train_request *request, int argc, char **argv)
+{
+    char out[PATH_MAX], checkpoint[PATH_MAX];
+    gm_trainer *trainer = NULL;
+    if (!gm_model_part_count(model, GM_PART_TRAIN)) {
+        error_line("%s declares no training: a `train` block is needed", request->model_path);
+        return EXIT_USAGE;
+    }
+    if (!request->out) {
+        if (!join_path(out, sizeof out, "runs", gm_model_name(model)))
+            return EXIT_USAGE;
+        request->out = out;
+    }
+    if (!join_path(checkpoint, sizeof checkpoint, request->out, "checkpoint.gmodel"))
+        return EXIT_USAGE;
+    if (request->resume && access(checkpoint, R_OK)) {
+        error_line("nothing to resume: there is no %s", checkpoint);
+        return EXIT_USAGE;
+    }
+    request->trainer.resume = request->resume ? checkpoint : NULL;
+    request->run.out_directory = request->out;
+    gm_status status = gm_trainer_create(model, &request->trainer, &trainer);
+    if (status != GM_OK)
+        return report_failure(context, status);
+    if (!make_directories(request->out)) {
+        gm_trainer_destroy(trainer);
+        return EXIT_FAILED;
+    }
+    progress_display display;
+    progress_start(&display, request->run.steps);
+    request->run.progress = on_progress;
+    request->run.user = &display;
+    catch_interrupt();
+    status = gm_trainer_run(trainer, &request->run);
+    progress_end(&display);
+    gm_trainer_destroy(trainer);
+    if (status == GM_ERROR_INTERRUPTED) {
+        print_resume(argc, argv, request);
+        return EXIT_FAILED;
+    }
+    if (status != GM_OK)
+        return report_failure(context, status);
+    print_end(request, &display);
+    return EXIT_DONE;
+}
+
+static int train_request_run(const command *self, train_request *request, int argc, char **argv)
+{
+    const char *value;
+    int letter;
+    gm_model_options_default(&request->model, sizeof request->model);
+    gm_trainer_options_default(&request->trainer, sizeof request->trainer);
+    gm_run_options_default(&request->run, sizeof request->run);
+    while ((letter = next_option(self, argc, argv, &value)) >= 0)
+        if (!take_option(self, request, letter, value))
+            return EXIT_USAGE;
+    if (letter != OPTION_END)
+        return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
+    if (!take_words(self, argc, argv, 1, 1, &request->model_path))
+        return EXIT_USAGE;
+    request->model.settings = request->settings;
+
+    int status = EXIT_FAILED;
+    gm_context *context = open_context(request->threads);
+    gm_model *model = context ? open_model(context, request->model_path, &request->model, &status) : NULL;
+    if (model)
+        status = train_model(model, context, request, argc, argv);
+    gm_model_destroy(model);
+    gm_context_destroy(context);
+    return status;
+}
+
+static int run(const command *self, int argc, char **argv)
+{
+    train_request request = {.settings = calloc((size_t)argc, sizeof *request.settings)};
+    if (!request.settings) {
+        error_line("out of memory");
+        return EXIT_FAILED;
+    }
+    int status = train_request_run(self, &request, argc, argv);
+    free(request.settings);
+    return status;
+}
+
+const command command_train = {
+    "train",
+    "MODEL [--data DIR] [--out DIR] [--epochs N] [--steps N] [--batch N] [--limit EXAMPLES]\n"
+    "                   [--set NAME=VALUE]... [--seed S] [--threads T] [--resume] [--trace DIR]",
+    "Trains a model as its file declares.",
+    options,
+    run,
+};
