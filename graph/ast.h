@@ -66,8 +66,8 @@ typedef enum gm_ast_expression_kind {
     GM_AST_NEGATE,    /* items[0] */
     GM_AST_BINARY,    /* op is one of + - * / ^; items[0], items[1] */
     GM_AST_REFERENCE, /* @name: attribute of the enclosing ONNX function; text = name */
-    GM_AST_TENSOR,    /* float[3] {1, 2, 3}: type, tensor, name in parts[0] if written; external data: text and items (key,
-                         value, ...); strings and types that gm_type lacks: items */
+    GM_AST_TENSOR,    /* float[3] {1, 2, 3}: type, tensor, name in parts[0] if written; external data: text is set, items
+                         are key, value, ...; strings and types that gm_type lacks: items */
     GM_AST_TYPE,      /* a bare type as an attribute value: type */
     GM_AST_GRAPH,     /* an attribute that is a graph */
     GM_AST_DATA       /* {1, 2, 3} behind `param W : float[3] =`: items are numbers/strings */
@@ -238,8 +238,8 @@ typedef struct gm_ast_file {
     gm_ast_onnx *onnx; /* set for ONNX text; then no declarations */
 } gm_ast_file;
 
-/* Parses `text` (not kept, except through copies in the pool). Syntax errors are gathered with gm_diagnose; the parser goes
- * on at the closing brace of the declaration. GM_ERROR_MODEL when there was any; *file_out is then still set to what could be
+/* Parses `text` (not kept, except through copies in the pool). Syntax errors are added with gm_diagnose to those gathered
+ * since the caller's last gm_clear_message; the parser goes on at the closing brace of the declaration. GM_ERROR_MODEL when there was any; *file_out is then still set to what could be
  * read. Nesting is limited (256), so that no text can exhaust the stack. */
 gm_status gm_parse(gm_pool *pool, const char *text, size_t bytes, const char *name, gm_ast_file **file_out);
 
