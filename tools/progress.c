@@ -114,7 +114,7 @@ static void print_plain(progress_display *display, const gm_progress *progress)
                        (long long)progress->iterations);
     snprintf(line + at, sizeof line - (size_t)at, "  %.1f s  %.3g steps/s", progress->seconds - display->epoch_started,
              progress->rounds_per_second);
-    add_reports(line, sizeof line, sizeof line, progress);
+    add_reports(line, sizeof line, display->terminal ? (size_t)terminal_width() - 1 : sizeof line, progress);
     before_log();
     puts(line);
     fflush(stdout);

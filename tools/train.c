@@ -30,6 +30,7 @@ typedef struct train_request {
     const char *out;
     int64_t threads;
     bool resume;
+    const char **words; /* of the command line as given, NULL at the end: getopt_long reorders argv */
     const char **settings;
     gm_model_options model;
     gm_trainer_options trainer;
@@ -103,12 +104,12 @@ static bool take_option(const command *self, train_request *request, int letter,
     }
 }
 
-/* The command that continues this run, with the options it was given. */
-static void print_resume(int argc, char **argv, const train_request *request)
+/* The command that continues this run, with the words it was given. */
+static void print_resume(const train_request *request)
 {
     printf("stopped and saved; to go on:\n  gmrun");
-    for (int i = 0; i < argc; i++)
-        printf(strpbrk(argv[i], " \t$*?;&|<>()'\"\\") ? " '%s'" : " %s", argv[i]);
+    for (const char *const *word = request->words; *word; word++)
+        printf(strpbrk(*word, " \t$*?;&|<>()'\"\\") ? " '%s'" : " %s", *word);
     puts(request->resume ? "" : " --resume");
 }
 
@@ -123,7 +124,7 @@ static void print_end(const train_request *request, const progress_display *disp
     putchar('\n');
 }
 
-static int train_model(const gm_model *model, gm_context *context, train_request *request, int argc, char **argv)
+static int train_model(const gm_model *model, gm_context *context, train_request *request)
 {
     char out[PATH_MAX], checkpoint[PATH_MAX];
     gm_trainer *trainer = NULL;
@@ -160,7 +161,7 @@ static int train_model(const gm_model *model, gm_context *context, train_request
     progress_end(&display);
     gm_trainer_destroy(trainer);
     if (status == GM_ERROR_INTERRUPTED) {
-        print_resume(argc, argv, request);
+        print_resume(request);
         return EXIT_FAILED;
     }
     if (status != GM_OK)
@@ -189,7 +190,7 @@ static int train_request_run(const command *self, train_request *request, int ar
     gm_context *context = open_context(request->threads);
     gm_model *model = context ? open_model(context, request->model_path, &request->model, &status) : NULL;
     if (model)
-        status = train_model(model, context, request, argc, argv);
+        status = train_model(model, context, request);
     gm_model_destroy(model);
     gm_context_destroy(context);
     return status;
@@ -197,13 +198,17 @@ static int train_request_run(const command *self, train_request *request, int ar
 
 static int run(const command *self, int argc, char **argv)
 {
-    train_request request = {.settings = calloc((size_t)argc, sizeof *request.settings)};
-    if (!request.settings) {
+    train_request request = {.settings = calloc((size_t)argc + 1, sizeof *request.settings),
+                             .words = calloc((size_t)argc + 1, sizeof *request.words)};
+    int status = EXIT_FAILED;
+    if (request.settings && request.words) {
+        memcpy(request.words, argv, (size_t)argc * sizeof *argv);
+        status = train_request_run(self, &request, argc, argv);
+    } else {
         error_line("out of memory");
-        return EXIT_FAILED;
     }
-    int status = train_request_run(self, &request, argc, argv);
     free(request.settings);
+    free(request.words);
     return status;
 }
 

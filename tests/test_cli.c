@@ -1,0 +1,466 @@
+/* The command line as its user meets it: exit statuses, messages, files; and the progress line. */
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/gmrun.h"
+
+static const char *gmrun; /* the program under test, argv[1] */
+static char scratch[] = "/tmp/gmodel_cli_XXXXXX";
+static char output[1 << 16]; /* what the last command printed, both streams */
+
+/* Two numbers that chase each other: trains without any data. */
+static const char chase[] = "model chase <gmodel = 1, opset = 21, seed = 3>\n"
+                            "const rate = 0.1\n"
+                            "network x () => (float v) { param v : float = 1 }\n"
+                            "network y () => (float v) { param v : float = 1 }\n"
+                            "step up { minimize -(x() * y()) over y with Adam <rate = rate>\n"
+                            "  report height = x() * y() }\n"
+                            "step down { minimize x() * y() over x with Adam <rate = rate> }\n"
+                            "train epochs 4 of 5 iteration { up down every 1 epoch checkpoint }\n";
+
+static const char pictures[] = "model pictures <gmodel = 1, opset = 21>\n"
+                               "network paint (float[N, 3] z) => (float[N, 1, 4, 4] image) {\n"
+                               "  image = Tanh(Reshape(Dense <16> (z), [0, 1, 4, 4]))\n}\n"
+                               "sample grid { write picture = paint(RandomNormal <shape = [4, 3], seed = 7> ()) }\n";
+
+static void path_in(char *path, size_t size, const char *name)
+{
+    ck_assert(snprintf(path, size, "%s/%s", scratch, name) < (int)size);
+}
+
+static void write_model(const char *name, const char *text)
+{
+    char path[256];
+    path_in(path, sizeof path, name);
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+/* Runs `gmrun ARGUMENTS` in the scratch directory; returns the exit status. */
+static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int run(const char *format, ...)
+{
+    char line[2048];
+    int at = snprintf(line, sizeof line, "cd %s && '%s' ", scratch, gmrun);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line + at, sizeof line - (size_t)at, format, arguments);
+    va_end(arguments);
+    strncat(line, " 2>&1", sizeof line - strlen(line) - 1);
+    FILE *pipe = popen(line, "r");
+    ck_assert_ptr_nonnull(pipe);
+    size_t length = fread(output, 1, sizeof output - 1, pipe);
+    output[length] = 0;
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void ck_says(const char *text)
+{
+    ck_assert_msg(strstr(output, text) != NULL, "'%s' is not in: %s", text, output);
+}
+
+static bool exists(const char *name)
+{
+    char path[256];
+    path_in(path, sizeof path, name);
+    return access(path, F_OK) == 0;
+}
+
+static size_t read_file(const char *name, char *data, size_t size)
+{
+    char path[256];
+    path_in(path, sizeof path, name);
+    FILE *file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "%s is missing", path);
+    size_t length = fread(data, 1, size, file);
+    fclose(file);
+    return length;
+}
+
+static void ck_same_file(const char *a, const char *b)
+{
+    static char left[1 << 18], right[1 << 18];
+    size_t left_length = read_file(a, left, sizeof left), right_length = read_file(b, right, sizeof right);
+    ck_assert_uint_eq(left_length, right_length);
+    ck_assert_uint_lt(left_length, sizeof left);
+    ck_assert_mem_eq(left, right, left_length);
+}
+
+START_TEST(help_of_every_command_is_printed)
+{
+    static const char *const names[] = {"train", "sample", "run", "inspect", "check", "ops", "bench"};
+    ck_assert_int_eq(run("--help"), 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        ck_says(names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        ck_assert_int_eq(run("%s --help", names[i]), 0);
+        ck_says("usage: gmrun");
+        ck_says(names[i]);
+    }
+}
+END_TEST
+
+START_TEST(version_names_the_computing_library)
+{
+    ck_assert_int_eq(run("--version"), 0);
+    ck_says(gm_version());
+    ck_says("oneDNN");
+}
+END_TEST
+
+START_TEST(mistyped_words_name_the_nearest)
+{
+    ck_assert_int_eq(run("trian x"), 2);
+    ck_says("gmrun: unknown command 'trian'; did you mean 'train'?");
+    ck_assert_int_eq(run("train x --epcohs 3"), 2);
+    ck_says("gmrun: unknown option '--epcohs'; did you mean '--epochs'?");
+    ck_assert_int_eq(run("bench x --jsn"), 2);
+    ck_says("did you mean '--json'?");
+    ck_assert_int_eq(run("train x --zebra=1"), 2);
+    ck_says("unknown option '--zebra'");
+    ck_assert_int_eq(run("sample x -q"), 2);
+    ck_says("unknown option '-q'");
+}
+END_TEST
+
+START_TEST(wrong_usage_ends_with_2)
+{
+    static const char *const wrong[] = {
+        "",
+        "train",
+        "train a b",
+        "train a --epochs",
+        "train a --epochs 0",
+        "train a --epochs 3x",
+        "train a --epochs 99999999999999999999",
+        "train a --set rate",
+        "train a --seed -1",
+        "train a --resume=1",
+        "sample a -n many",
+        "run a --input z --output-dir d",
+        "run a",
+        "bench a",
+        "bench a --step s --network n",
+        "ops extra",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ck_assert_msg(run("%s", wrong[i]) == 2, "gmrun %s: %s", wrong[i], output);
+        ck_assert_msg(!strncmp(output, "gmrun: ", 7), "gmrun %s: %s", wrong[i], output);
+    }
+}
+END_TEST
+
+START_TEST(a_missing_or_broken_model_ends_with_2)
+{
+    static const char *const commands[] = {"train", "sample", "inspect", "check"};
+    write_model("broken.gmodel",
+                "model broken <gmodel = 1>\nnetwork f (float[N, 2] x) => (float[N, 2] y) { y = Rleu(x) }\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        ck_assert_int_eq(run("%s absent.gmodel", commands[i]), 2);
+        ck_says("absent.gmodel");
+        ck_assert_int_eq(run("%s broken.gmodel", commands[i]), 2);
+        ck_says("broken.gmodel:2:");
+        ck_says("Relu");
+    }
+}
+END_TEST
+
+START_TEST(check_says_good)
+{
+    write_model("chase.gmodel", chase);
+    ck_assert_int_eq(run("check chase.gmodel"), 0);
+    ck_says("chase.gmodel: good: 2 networks, 2 steps, 0 samples, 2 trained numbers");
+}
+END_TEST
+
+START_TEST(train_writes_its_files_and_plain_lines)
+{
+    write_model("chase.gmodel", chase);
+    ck_assert_int_eq(run("train chase.gmodel"), 0);
+    ck_says("epoch 1/4");
+    ck_says("epoch 4/4");
+    ck_says("height");
+    ck_assert_ptr_null(strchr(output, '\r'));
+    ck_assert(exists("runs/chase/checkpoint.gmodel"));
+    ck_assert(exists("runs/chase/metrics.csv"));
+}
+END_TEST
+
+START_TEST(resume_equals_training_in_one_go)
+{
+    write_model("chase.gmodel", chase);
+    ck_assert_int_eq(run("train chase.gmodel --out whole"), 0);
+    ck_assert_int_eq(run("train chase.gmodel --out halves --steps 7"), 0);
+    ck_assert_int_eq(run("train chase.gmodel --out halves --resume"), 0);
+    ck_same_file("whole/checkpoint.gmodel", "halves/checkpoint.gmodel");
+}
+END_TEST
+
+START_TEST(resume_without_a_checkpoint_is_said)
+{
+    write_model("chase.gmodel", chase);
+    ck_assert_int_eq(run("train chase.gmodel --out nothing --resume"), 2);
+    ck_says("gmrun: nothing to resume: there is no nothing/checkpoint.gmodel");
+}
+END_TEST
+
+START_TEST(set_replaces_a_const)
+{
+    write_model("chase.gmodel", chase);
+    ck_assert_int_eq(run("train chase.gmodel --out a --set rate=0.1"), 0);
+    ck_assert_int_eq(run("train chase.gmodel --out b --set rate=0.2"), 0);
+    char a[4096] = "", b[4096] = "";
+    read_file("a/metrics.csv", a, sizeof a - 1);
+    read_file("b/metrics.csv", b, sizeof b - 1);
+    ck_assert_str_ne(a, b);
+    ck_assert_int_eq(run("train chase.gmodel --out c --set rat=0.2"), 2);
+}
+END_TEST
+
+START_TEST(interrupt_saves_and_says_how_to_go_on)
+{
+    char line[512];
+    write_model("chase.gmodel", chase);
+    snprintf(line, sizeof line, "cd %s && exec '%s' train chase.gmodel --epochs 1000000 --out stop >stop.txt 2>&1",
+             scratch, gmrun);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (!child) {
+        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 500 && !exists("stop/checkpoint.gmodel"); i++)
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    kill(child, SIGINT);
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 1);
+    output[read_file("stop.txt", output, sizeof output - 1)] = 0;
+    ck_says("gmrun train chase.gmodel --epochs 1000000 --out stop --resume");
+    ck_assert(exists("stop/checkpoint.gmodel"));
+}
+END_TEST
+
+START_TEST(sample_writes_a_picture_and_says_fresh)
+{
+    char png[8];
+    write_model("pictures.gmodel", pictures);
+    ck_assert_int_eq(run("sample pictures.gmodel -n 9 -o nine.png"), 0);
+    ck_says("fresh");
+    ck_assert_uint_eq(read_file("nine.png", png, 8), 8);
+    ck_assert_mem_eq(png, "\x89PNG\r\n\x1a\n", 8);
+    ck_assert_int_eq(run("sample pictures.gmodel --sample gird"), 2);
+    ck_says("did you mean 'grid'?");
+}
+END_TEST
+
+START_TEST(sample_repeats_by_seed_and_has_n_rows)
+{
+    write_model("pictures.gmodel", pictures);
+    ck_assert_int_eq(run("sample pictures.gmodel -n 9 -o a.npy --seed 5"), 0);
+    ck_assert_int_eq(run("sample pictures.gmodel -n 9 -o b.npy --seed 5"), 0);
+    ck_assert_int_eq(run("sample pictures.gmodel -n 9 -o c.npy --seed 6"), 0);
+    ck_same_file("a.npy", "b.npy");
+    char a[1024], c[1024];
+    size_t length = read_file("a.npy", a, sizeof a);
+    ck_assert_uint_eq(length % 64, 9 * 16 * 4 % 64);
+    ck_assert_uint_eq(read_file("c.npy", c, sizeof c), length);
+    ck_assert_int_ne(memcmp(a, c, length), 0);
+    /* Rows of the second run of the sample differ from those of the first. */
+    ck_assert_int_ne(memcmp(a + length - 64, a + length - 5 * 64, 64), 0);
+}
+END_TEST
+
+START_TEST(run_takes_and_makes_npy)
+{
+    write_model("pictures.gmodel", pictures);
+    gm_context *context = NULL;
+    float z[5][3] = {{1, 2, 3}};
+    gm_tensor_view view = {.type = GM_FLOAT, .rank = 2, .dims = {5, 3}, .bytes = sizeof z, .data = z};
+    char path[256];
+    path_in(path, sizeof path, "z.npy");
+    ck_assert_int_eq(gm_context_create(NULL, &context), GM_OK);
+    ck_assert_int_eq(gm_write_npy(context, path, &view), GM_OK);
+    ck_assert_int_eq(run("run pictures.gmodel --input z=z.npy --output-dir out/here"), 0);
+    path_in(path, sizeof path, "out/here/image.npy");
+    ck_assert_int_eq(gm_read_npy(context, path, &view), GM_OK);
+    ck_assert_int_eq(view.rank, 4);
+    ck_assert_int_eq(view.dims[0], 5);
+    ck_assert_int_eq(view.dims[3], 4);
+    gm_release(context, view.data);
+
+    ck_assert_int_eq(run("run pictures.gmodel --input q=z.npy --output-dir out"), 2);
+    ck_says("there is no input 'q'");
+    ck_assert_int_eq(run("run pictures.gmodel --output-dir out"), 2);
+    ck_says("the input 'z' is missing");
+    view = (gm_tensor_view){.type = GM_FLOAT, .rank = 2, .dims = {3, 5}, .bytes = sizeof z, .data = z};
+    path_in(path, sizeof path, "w.npy");
+    ck_assert_int_eq(gm_write_npy(context, path, &view), GM_OK);
+    ck_assert_int_eq(run("run pictures.gmodel --input z=w.npy --output-dir out"), 2);
+    ck_says("float[3, 3]");
+    ck_says("float[3, 5]");
+    gm_context_destroy(context);
+}
+END_TEST
+
+START_TEST(inspect_shows_parameters_graph_and_plan)
+{
+    write_model("pictures.gmodel", pictures);
+    ck_assert_int_eq(run("inspect pictures.gmodel"), 0);
+    ck_says("paint.image.Dense.W");
+    ck_assert_int_eq(run("inspect pictures.gmodel paint --batch 8"), 0);
+    ck_says("Tanh");
+    ck_assert_int_eq(run("inspect pictures.gmodel --plan"), 0);
+    ck_assert_int_eq(run("inspect pictures.gmodel piant"), 2);
+}
+END_TEST
+
+START_TEST(ops_prints_the_table)
+{
+    ck_assert_int_eq(run("ops"), 0);
+    ck_says("Relu");
+}
+END_TEST
+
+START_TEST(bench_prints_its_keys)
+{
+    static const char *const keys[] = {"\"median_ms\": ",       "\"min_ms\": ",         "\"arena_bytes\": ",
+                                       "\"max_alive_bytes\": ", "\"peak_rss_bytes\": ", "\"operators\": {"};
+    write_model("pictures.gmodel", pictures);
+    write_model("chase.gmodel", chase);
+    ck_assert_int_eq(run("bench pictures.gmodel --network paint --batch 8 --runs 5 --json"), 0);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        ck_says(keys[i]);
+    ck_assert_int_eq(run("bench chase.gmodel --step up --runs 5 --json"), 0);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        ck_says(keys[i]);
+    ck_assert_int_eq(run("bench pictures.gmodel --network paint --runs 5"), 0);
+    ck_says("median_ms");
+}
+END_TEST
+
+START_TEST(a_terminal_gets_a_bar_that_fits)
+{
+    struct winsize size = {.ws_row = 24, .ws_col = 60};
+    char line[512];
+    int master, status;
+    size_t length = 0;
+    write_model("chase.gmodel", chase);
+    snprintf(line, sizeof line, "cd %s && TERM=xterm exec '%s' train chase.gmodel --epochs 300 --out tty", scratch,
+             gmrun);
+    pid_t child = forkpty(&master, NULL, NULL, &size);
+    ck_assert_int_ge(child, 0);
+    if (!child) {
+        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+        _exit(127);
+    }
+    ssize_t got;
+    static char text[1 << 18];
+    while (length < sizeof text - 1 && (got = read(master, text + length, sizeof text - 1 - length)) > 0)
+        length += (size_t)got;
+    text[length] = 0;
+    close(master);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ck_assert_ptr_nonnull(strstr(text, "\r\033[Kepoch "));
+    ck_assert_ptr_nonnull(strstr(text, "epoch 300/300"));
+    /* No bar, from "\033[K" to the next control character, is as wide as the terminal. */
+    for (const char *at = text; (at = strstr(at, "\033[K")); at++)
+        ck_assert_uint_lt(strcspn(at + 3, "\r\n\033"), 60);
+}
+END_TEST
+
+START_TEST(bar_line_fits_every_width)
+{
+    static const char *const names[] = {"g_loss", "d_loss", "p_real", "p_fake"};
+    static const double values[] = {0.81234567, 1.3e-12, -123456.789, 0.5};
+    gm_progress progress = {.epoch = 2,
+                            .epochs = 50,
+                            .iteration = 117,
+                            .iterations = 234,
+                            .rounds_per_second = 4.125,
+                            .report_count = 4,
+                            .report_names = names,
+                            .reports = values};
+    char line[512];
+    for (int width = 0; width < 200; width++) {
+        progress_bar_line(line, sizeof line, width, &progress, 3661);
+        ck_assert_uint_le(strlen(line), (size_t)width);
+    }
+    ck_assert_ptr_nonnull(strstr(line, "epoch 3/50 [==========>"));
+    ck_assert_ptr_nonnull(strstr(line, "117/234  4.12 steps/s  1:01:01 left  g_loss 0.8123"));
+    ck_assert_ptr_nonnull(strstr(line, "p_fake 0.5"));
+}
+END_TEST
+
+START_TEST(nearest_finds_swaps_and_refuses_strangers)
+{
+    static const char *const names[] = {"train", "sample", "run"};
+    ck_assert_str_eq(nearest("tarin", names, 3), "train");
+    ck_assert_str_eq(nearest("sampel", names, 3), "sample");
+    ck_assert_ptr_null(nearest("elephant", names, 3));
+    ck_assert_ptr_null(nearest("train", names, 0));
+}
+END_TEST
+
+static void remove_scratch(void)
+{
+    char line[64];
+    snprintf(line, sizeof line, "rm -rf %s", scratch);
+    if (system(line))
+        fprintf(stderr, "%s was not removed\n", scratch);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2 || !mkdtemp(scratch)) {
+        fprintf(stderr, "usage: test_cli GMRUN\n");
+        return 2;
+    }
+    gmrun = argv[1];
+    Suite *suite = suite_create("cli");
+    TCase *words = tcase_create("words"), *work = tcase_create("work");
+    tcase_add_test(words, help_of_every_command_is_printed);
+    tcase_add_test(words, version_names_the_computing_library);
+    tcase_add_test(words, mistyped_words_name_the_nearest);
+    tcase_add_test(words, wrong_usage_ends_with_2);
+    tcase_add_test(words, bar_line_fits_every_width);
+    tcase_add_test(words, nearest_finds_swaps_and_refuses_strangers);
+    tcase_add_test(work, a_missing_or_broken_model_ends_with_2);
+    tcase_add_test(work, check_says_good);
+    tcase_add_test(work, train_writes_its_files_and_plain_lines);
+    tcase_add_test(work, resume_equals_training_in_one_go);
+    tcase_add_test(work, resume_without_a_checkpoint_is_said);
+    tcase_add_test(work, set_replaces_a_const);
+    tcase_add_test(work, interrupt_saves_and_says_how_to_go_on);
+    tcase_add_test(work, sample_writes_a_picture_and_says_fresh);
+    tcase_add_test(work, sample_repeats_by_seed_and_has_n_rows);
+    tcase_add_test(work, run_takes_and_makes_npy);
+    tcase_add_test(work, inspect_shows_parameters_graph_and_plan);
+    tcase_add_test(work, ops_prints_the_table);
+    tcase_add_test(work, bench_prints_its_keys);
+    tcase_add_test(work, a_terminal_gets_a_bar_that_fits);
+    suite_add_tcase(suite, words);
+    suite_add_tcase(suite, work);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    remove_scratch();
+    return failed != 0;
+}
