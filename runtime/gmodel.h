@@ -159,6 +159,9 @@ GM_API gm_status gm_model_parameter_info(const gm_model *model, size_t index, gm
 GM_API gm_status gm_model_read(const gm_model *model, const char *path, void *data, size_t bytes);
 GM_API gm_status gm_model_write(gm_model *model, const char *path, const void *data, size_t bytes);
 
+/* The values that black and white stand for in pictures of this model: the declared range of its data, else -1 and 1. */
+GM_API void gm_model_picture_range(const gm_model *model, double *low_out, double *high_out);
+
 /* Human-readable text for a person: parameters, a graph after each stage, the memory plan. Lines are handed to `write` as
  * they are made. `what` is "parameters", "graph" or "plan"; name is a network, step or sample (NULL for "parameters");
  * batch binds N (0: the batch of the file). */

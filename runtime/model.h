@@ -1,0 +1,29 @@
+/* Inside of gm_model. */
+#ifndef GM_RUNTIME_MODEL_H
+#define GM_RUNTIME_MODEL_H
+
+#include "graph/container.h"
+#include "runtime/store.h"
+
+struct gm_model {
+    gm_context *context;
+    gm_pool *pool;
+    gm_program *program;
+    gm_store *store;                               /* parameters and buffers, plain */
+    const char *path, *directory, *data_directory; /* data_directory: NULL when not given */
+    uint64_t seed;
+    size_t users; /* sessions and trainers alive */
+};
+
+/* Fills `store` from the tensors of a container; every parameter and buffer of the program must be there with its
+ * shape. The training part too when `training`. name: the file, for messages. */
+gm_status gm_store_restore(gm_store *store, const gm_container *container, bool training, const char *name);
+/* Encodes the program's text and the store's tensors: those of training and `extra` only when `training`. gm_free the
+ * data. */
+gm_status gm_store_encode(const gm_store *store, bool training, const gm_named_tensor *extra, size_t extra_count,
+                          void **data_out, size_t *bytes_out);
+const gm_named_tensor *gm_find_tensor(const gm_named_tensor *tensors, size_t count, const char *name); /* NULL: none */
+/* The values that pictures of this model span: the declared range of the first picture field, else [-1, 1]. */
+void gm_program_picture_range(const gm_program *program, double *low_out, double *high_out);
+
+#endif

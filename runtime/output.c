@@ -1,0 +1,267 @@
+/* Files of a training run: metrics.csv, samples/, checkpoints. */
+#include "runtime/file.h"
+#include "runtime/png.h"
+#include "runtime/trainer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct gm_planned_sample {
+    const gm_entry *entry;
+    gm_plan *plan;
+} gm_planned_sample;
+
+struct gm_output {
+    gm_trainer *trainer;
+    gm_pool *pool;
+    const char *directory;
+    FILE *metrics;
+    gm_planned_sample *samples;
+    size_t sample_count, write_count; /* writes of all samples together */
+};
+
+/* --- metrics.csv
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static void write_header(gm_output *output, gm_text *text)
+{
+    gm_text_add(text, "epoch,iteration");
+    for (size_t i = 0; i < output->trainer->report_count; i++)
+        gm_text_add(text, ",%s", output->trainer->reports[i].name);
+    gm_text_add(text, ",seconds\n");
+}
+
+/* Keeps the rows of earlier epochs when training goes on: their first number is at most the position's epoch. */
+static void keep_rows(gm_text *text, const char *old, int64_t epochs)
+{
+    const char *line = strchr(old, '\n');
+    while (line && line[1]) {
+        const char *end = strchr(line + 1, '\n');
+        long long epoch;
+        if (!end)
+            return;
+        if (sscanf(line + 1, "%lld,", &epoch) == 1 && epoch <= epochs)
+            gm_text_add_bytes(text, line + 1, (size_t)(end - line));
+        line = end;
+    }
+}
+
+static int64_t completed_epochs(const gm_trainer *trainer)
+{
+    int64_t sum = trainer->position.epoch;
+    for (int64_t i = 0; i < trainer->position.block; i++)
+        sum += trainer->program->trains[i].epochs;
+    return sum;
+}
+
+static gm_status open_metrics(gm_output *output)
+{
+    gm_context *context = output->trainer->context;
+    char *path = gm_pool_printf(output->pool, "%s/metrics.csv", output->directory);
+    gm_text text;
+    gm_status status;
+    gm_text_init(&text, context);
+    if (!path)
+        return GM_ERROR_MEMORY;
+    write_header(output, &text);
+    if (output->trainer->position.total) {
+        char *old;
+        size_t bytes;
+        if (gm_read_file(context, path, &old, &bytes) == GM_OK) {
+            keep_rows(&text, old, completed_epochs(output->trainer));
+            gm_free(context, old);
+        }
+        gm_clear_message(context);
+    }
+    status = text.failed ? GM_ERROR_MEMORY : gm_file_replace(context, path, text.data, text.length);
+    gm_text_destroy(&text);
+    GM_TRY(status);
+    output->metrics = fopen(path, "ab");
+    if (!output->metrics)
+        return gm_fail(context, GM_ERROR_FILE, "%s: cannot be written: %s", path, strerror(errno));
+    return GM_OK;
+}
+
+gm_status gm_output_metrics(gm_output *output, int64_t epoch, double seconds)
+{
+    if (!output)
+        return GM_OK;
+    fprintf(output->metrics, "%lld,%lld", (long long)epoch, (long long)output->trainer->position.total);
+    for (size_t i = 0; i < output->trainer->report_count; i++) {
+        const gm_report_value *report = &output->trainer->reports[i];
+        if (report->count)
+            fprintf(output->metrics, ",%.9g", report->sum / (double)report->count);
+        else
+            fprintf(output->metrics, ",");
+    }
+    fprintf(output->metrics, ",%.3f\n", seconds);
+    if (fflush(output->metrics) != 0 || ferror(output->metrics))
+        return gm_fail(output->trainer->context, GM_ERROR_FILE, "%s/metrics.csv: cannot be written: %s",
+                       output->directory, strerror(errno));
+    return GM_OK;
+}
+
+/* --- Samples
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+static gm_status plan_sample(gm_output *output, const char *name, gm_planned_sample **sample_out)
+{
+    gm_trainer *trainer = output->trainer;
+    gm_plan_options options = {.batch = 1, .reference = trainer->reference};
+    gm_planned_sample *sample;
+    for (size_t i = 0; i < output->sample_count; i++)
+        if (strcmp(output->samples[i].entry->name, name) == 0) {
+            *sample_out = &output->samples[i];
+            return GM_OK;
+        }
+    sample = &output->samples[output->sample_count];
+    sample->entry = gm_program_entry(trainer->program, GM_ENTRY_SAMPLE, name);
+    if (!sample->entry)
+        return gm_fail(trainer->context, GM_ERROR_MODEL, "the train block names '%s', which is no sample", name);
+    GM_TRY(gm_plan_create(trainer->context, sample->entry->graph, trainer->store, &options, &sample->plan));
+    output->sample_count++;
+    *sample_out = sample;
+    return GM_OK;
+}
+
+static bool is_picture(const gm_tensor_view *view)
+{
+    return view->type == GM_FLOAT && view->rank == 4 && (view->dims[1] == 1 || view->dims[1] == 3);
+}
+
+static bool is_scatter(const gm_tensor_view *view)
+{
+    return view->type == GM_FLOAT && view->rank == 2 && view->dims[1] == 2;
+}
+
+/* Rows of numbers, the last axis along a line. */
+static gm_status write_table(gm_context *context, const char *path, const gm_tensor_view *view)
+{
+    gm_tensor tensor = {view->type, view->rank, {0}, view->data};
+    int64_t width = view->rank ? view->dims[view->rank - 1] : 1, count;
+    gm_text text;
+    gm_status status;
+    memcpy(tensor.dims, view->dims, sizeof tensor.dims);
+    count = gm_tensor_count(&tensor);
+    gm_text_init(&text, context);
+    for (int64_t i = 0; i < count; i++)
+        gm_text_add(&text, "%.9g%c", gm_get(&tensor, i), (i + 1) % width == 0 ? '\n' : ' ');
+    status = text.failed ? GM_ERROR_MEMORY : gm_file_replace(context, path, text.data ? text.data : "", text.length);
+    gm_text_destroy(&text);
+    return status;
+}
+
+static gm_status write_one(gm_output *output, const gm_write *write, const gm_tensor_view *view, const char *label)
+{
+    gm_context *context = output->trainer->context;
+    gm_write_format format = write->format;
+    double low, high;
+    char path[1200], suffix[200] = "";
+    if (output->write_count > 1)
+        snprintf(suffix, sizeof suffix, "-%s", write->name);
+    if (format == GM_WRITE_BY_SHAPE)
+        format = is_picture(view) ? GM_WRITE_PNG : is_scatter(view) ? GM_WRITE_SCATTER : GM_WRITE_NPY;
+    snprintf(path, sizeof path, "%s/samples/%s%s.%s", output->directory, label, suffix,
+             format == GM_WRITE_NPY    ? "npy"
+             : format == GM_WRITE_TEXT ? "txt"
+                                       : "png");
+    gm_program_picture_range(output->trainer->program, &low, &high);
+    switch (format) {
+    case GM_WRITE_PNG:
+        return gm_write_png(context, path, view, low, high);
+    case GM_WRITE_SCATTER:
+        return gm_write_scatter(context, path, view);
+    case GM_WRITE_TEXT:
+        return write_table(context, path, view);
+    default:
+        return gm_write_npy(context, path, view);
+    }
+}
+
+gm_status gm_output_sample(gm_output *output, const char *name, const char *label,
+                           gm_status (*feed)(gm_plan *plan, const gm_entry *entry, void *user), void *user)
+{
+    gm_planned_sample *sample = NULL;
+    if (!output)
+        return GM_OK;
+    GM_TRY(plan_sample(output, name, &sample));
+    GM_TRY(feed(sample->plan, sample->entry, user));
+    GM_TRY(gm_plan_run(sample->plan, output->trainer->model->seed, (uint64_t)output->trainer->position.total, false));
+    for (size_t i = 0; i < sample->entry->write_count; i++) {
+        gm_tensor_view view;
+        gm_plan_output(sample->plan, i, &view);
+        GM_TRY(write_one(output, &sample->entry->writes[i], &view, label));
+    }
+    return GM_OK;
+}
+
+/* --- Checkpoints, life
+ * ----------------------------------------------------------------------------------------------------------- */
+
+gm_status gm_output_checkpoint(gm_output *output, const char *copy)
+{
+    char path[1200];
+    if (!output)
+        return GM_OK;
+    if (copy) {
+        snprintf(path, sizeof path, "%s/checkpoint-%s.gmodel", output->directory, copy);
+        GM_TRY(gm_trainer_save(output->trainer, path));
+    }
+    snprintf(path, sizeof path, "%s/checkpoint.gmodel", output->directory);
+    return gm_trainer_save(output->trainer, path);
+}
+
+static gm_status create(gm_output *output, const char *directory)
+{
+    gm_context *context = output->trainer->context;
+    const gm_program *program = output->trainer->program;
+    char *samples = gm_pool_printf(output->pool, "%s/samples", directory);
+    output->directory = gm_pool_string(output->pool, directory);
+    output->samples = gm_pool_array(output->pool, program->entry_count + 1, sizeof *output->samples);
+    if (!samples || !output->directory || !output->samples)
+        return GM_ERROR_MEMORY;
+    if (strlen(directory) > 900)
+        return gm_fail(context, GM_ERROR_ARGUMENT, "the name of the output folder is too long");
+    for (size_t i = 0; i < program->entry_count; i++)
+        output->write_count += program->entries[i].write_count;
+    GM_TRY(gm_make_directories(context, samples));
+    return open_metrics(output);
+}
+
+gm_status gm_output_create(gm_trainer *trainer, const char *directory, gm_output **output_out)
+{
+    gm_pool *pool;
+    gm_output *output;
+    gm_status status;
+    if (!directory)
+        return GM_OK;
+    pool = gm_pool_create(trainer->context);
+    output = pool ? gm_pool_alloc(pool, sizeof *output) : NULL;
+    if (!output) {
+        gm_pool_destroy(pool);
+        return GM_ERROR_MEMORY;
+    }
+    output->trainer = trainer;
+    output->pool = pool;
+    status = create(output, directory);
+    if (status != GM_OK) {
+        gm_output_destroy(output);
+        return status;
+    }
+    *output_out = output;
+    return GM_OK;
+}
+
+void gm_output_destroy(gm_output *output)
+{
+    if (!output)
+        return;
+    if (output->metrics)
+        fclose(output->metrics);
+    for (size_t i = 0; i < output->sample_count; i++)
+        gm_plan_destroy(output->samples[i].plan);
+    gm_pool_destroy(output->pool);
+}
