@@ -111,7 +111,10 @@ static bool text_type(gm_parser *p, gm_ast_type *type)
 {
     gm_text text;
     int level = 0;
+    bool after_name = false, constructed = is_one_of(&p->cursor.token, constructors);
     type->constructor = gm_parser_name(p, "a type");
+    if (constructed && !gm_parser_at(p, '('))
+        return gm_parser_wrong(p, "'(' and a type");
     gm_text_init(&text, p->context);
     gm_text_add(&text, "%s", type->constructor ? type->constructor : "");
     if (gm_parser_at(p, '(') || gm_parser_at(p, '[')) {
@@ -119,10 +122,12 @@ static bool text_type(gm_parser *p, gm_ast_type *type)
             const gm_token *token = &p->cursor.token;
             bool plain = token->kind == GM_TOKEN_NAME || token->kind == GM_TOKEN_NUMBER ||
                          token->kind == GM_TOKEN_STRING || token->kind == GM_TOKEN_ELLIPSIS;
-            if (!plain && (token->kind == 0 || token->kind > 127 || !strchr("()[],?.", token->kind))) {
+            bool point = token->kind == '.' && after_name && gm_parser_next_is(p, GM_TOKEN_NAME);
+            if (!plain && !point && (token->kind == 0 || token->kind > 127 || !strchr("()[],?", token->kind))) {
                 gm_parser_wrong(p, "the rest of a type");
                 break;
             }
+            after_name = token->kind == GM_TOKEN_NAME;
             level += token->kind == '(' || token->kind == '[';
             level -= token->kind == ')' || token->kind == ']';
             gm_text_add_bytes(&text, token->text, token->length);
