@@ -203,12 +203,13 @@ const char *gm_parser_string(gm_parser *p, const char *what)
 static void recover(gm_parser *p, const gm_cursor *start)
 {
     const char *problem = p->cursor.token.text;
+    int line = p->cursor.token.where.line;
     gm_cursor cursor = *start;
     int column = start->token.where.column, braces = 0;
     p->depth = 0;
     p->literals = false;
     for (bool first = true; cursor.token.kind != GM_TOKEN_END; first = false) {
-        bool behind = cursor.token.text >= problem && !first;
+        bool behind = cursor.token.where.line >= line && !first;
         if (behind && cursor.token.first_in_line && cursor.token.where.column <= column &&
             gm_parser_at_declaration(&cursor))
             break;

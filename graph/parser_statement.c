@@ -196,6 +196,8 @@ static bool unknown(gm_parser *p)
 {
     static const char *const words[] = {"param", "buffer", "minimize", "update", "report",
                                         "write", "mean",   "result",   NULL};
+    if (p->onnx)
+        return gm_parser_wrong(p, "a node (name = Operator (inputs)) or '}'");
     if (gm_parser_at(p, GM_TOKEN_NAME) && !gm_parser_next_is(p, '[') && !gm_parser_next_is(p, '('))
         return gm_parser_wrong_word(p, "a statement (name = expression, or param, minimize, report ...) or '}'", words);
     return gm_parser_wrong(p, "a statement (name = expression, or param, minimize, report ...) or '}'");

@@ -149,7 +149,7 @@ START_TEST(no_word_is_reserved)
         parsed("network data (float[N] param) => (float[N] step) {\n"
                "  minimize = Relu(param)\n  report, write = Split(minimize)\n  as = Add(report, write)\n"
                "  when = over(as)\n  mean = with <at = in> (when)\n  float = epochs(mean)\n  step = batch(float)\n}\n"
-               "sample on on on { write = Id(x) write write as = as as as when = of }\n"
+               "sample on on on { write = Id(x) write as = as as as when = of }\n"
                "train batch, epochs batch batch epochs epochs { repeat 2 every every 1 epoch at at epochs 1, 2 repeat, "
                "at every }");
     ck_assert_uint_eq(file->declaration_count, 3);
@@ -367,9 +367,7 @@ static const message_case messages[] = {
     {"g () => (y) <float[3] w = {1, 2}> { }", "t:1:27: expected 3 values for this shape, found 2"},
     {"g () => (y) <int8[1] w = {200}> { }", "t:1:27: expected a value of type int8, found 200"},
     {"g () => (y) <float[N] w = {1}> { }", "t:1:20: expected a number as a dimension of a tensor"},
-    {"g () => (y) { param W : float }",
-     "t:1:15: expected a statement (name = expression, or param, minimize, report ...) or '}', found 'param'; did you "
-     "mean 'param'?"},
+    {"g () => (y) { param W : float }", "t:1:15: expected a node (name = Operator (inputs)) or '}', found 'param'"},
 };
 
 START_TEST(messages_say_place_expected_and_found)
