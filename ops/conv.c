@@ -70,7 +70,8 @@ static gm_status infer_conv(gm_graph *graph, gm_node *node)
     GM_TRY(check_inputs(graph, node, &x, &w, &group));
     GM_TRY(check_weights(graph, node, &w));
     if (w.dims[1] * group != x.dims[1] || w.dims[0] % group != 0)
-        return gm_node_fail(graph, node, "weights [%lld, %lld, ...] with group %lld do not fit an input of %lld channels",
+        return gm_node_fail(graph, node,
+                            "weights [%lld, %lld, ...] with group %lld do not fit an input of %lld channels",
                             (long long)w.dims[0], (long long)w.dims[1], (long long)group, (long long)x.dims[1]);
     GM_TRY(check_bias(graph, node, w.dims[0]));
     GM_TRY(read_window(graph, node, x.rank, w.dims + 2, &window));
@@ -90,8 +91,8 @@ static gm_status infer_conv_transpose(gm_graph *graph, gm_node *node)
     GM_TRY(check_inputs(graph, node, &x, &w, &group));
     GM_TRY(check_weights(graph, node, &w));
     if (w.dims[0] != x.dims[1])
-        return gm_node_fail(graph, node, "weights [%lld, ...] do not fit an input of %lld channels", (long long)w.dims[0],
-                            (long long)x.dims[1]);
+        return gm_node_fail(graph, node, "weights [%lld, ...] do not fit an input of %lld channels",
+                            (long long)w.dims[0], (long long)x.dims[1]);
     GM_TRY(check_bias(graph, node, w.dims[1] * group));
     GM_TRY(read_window(graph, node, x.rank, w.dims + 2, &window));
     GM_TRY(gm_window_resolve_transposed(graph, node, &window, x.dims + 2, dims + 2));
@@ -124,7 +125,8 @@ static gm_status infer_conv_weight_grad(gm_graph *graph, gm_node *node)
     return graph->status;
 }
 
-/* --- Gradients ---------------------------------------------------------------------------------------------------------- */
+/* --- Gradients
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* The window of one node with explicit pads, as attributes for the three operators. */
 typedef struct window_attributes {
@@ -240,7 +242,8 @@ static gm_status conv_weight_grad_gradient(gm_gradient *g)
     return g->graph->status;
 }
 
-/* --- Tables ------------------------------------------------------------------------------------------------------------- */
+/* --- Tables
+ * ------------------------------------------------------------------------------------------------------------- */
 
 #define WINDOW_ATTRIBUTES                                                                                              \
     {.name = "auto_pad", .kind = GM_ATTRIBUTE_STRING, .presence = GM_DEFAULT, .s = "NOTSET"},                          \

@@ -9,7 +9,8 @@
 
 #define PARALLEL_ELEMENTS 16384
 
-/* --- Reference ---------------------------------------------------------------------------------------------------------- */
+/* --- Reference
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static inline double load(const gm_tensor *tensor, int64_t index)
 {
@@ -136,7 +137,8 @@ gm_status gm_conv_weight_grad_reference(const gm_compute *compute)
     return GM_OK;
 }
 
-/* --- oneDNN --------------------------------------------------------------------------------------------------------------- */
+/* --- oneDNN
+ * --------------------------------------------------------------------------------------------------------------- */
 
 enum { BIG, WEIGHTS, SMALL, TENSORS };
 
@@ -154,9 +156,15 @@ typedef struct problem {
 typedef struct choice {
     dnnl_primitive_desc_t descriptor;
     const gm_md *md[TENSORS];
-    bool slow, padded_values;
+    bool slow, inside_values;
     double waste; /* bytes of the weights by dense bytes */
 } choice;
+
+/* Values travel between instructions in `block` layouts; anything else stays inside the kernel. */
+static bool stays_inside(const gm_md *md, int tensor)
+{
+    return gm_md_is_padded(md) || (tensor != WEIGHTS && gm_md_layout(md, true).block < 1);
+}
 
 static void describe_problem(const gm_conv_shape *s, gm_convolution_kind kind, problem *p)
 {
@@ -186,7 +194,8 @@ static void describe_problem(const gm_conv_shape *s, gm_convolution_kind kind, p
 }
 
 /* Asks for a primitive over values in the given orders. */
-static bool choose(gm_dnnl *dnnl, const problem *p, const gm_md *big, const gm_md *weights, const gm_md *small, choice *out)
+static bool choose(gm_dnnl *dnnl, const problem *p, const gm_md *big, const gm_md *weights, const gm_md *small,
+                   choice *out)
 {
     dnnl_query_t wanted[TENSORS] = {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md};
     double dense = sizeof(float);
@@ -209,13 +218,13 @@ static bool choose(gm_dnnl *dnnl, const problem *p, const gm_md *big, const gm_m
         dense *= (double)p->dims[WEIGHTS][i];
     out->waste = (double)gm_md_bytes(out->md[WEIGHTS]) / dense;
     out->slow = strncmp(gm_dnnl_implementation(out->descriptor), "ref", 3) == 0;
-    out->padded_values = gm_md_is_padded(out->md[BIG]) || gm_md_is_padded(out->md[SMALL]);
+    out->inside_values = stays_inside(out->md[BIG], BIG) || stays_inside(out->md[SMALL], SMALL);
     return true;
 }
 
 static bool is_good(const choice *c)
 {
-    return !c->slow && !c->padded_values && c->waste <= 1.5;
+    return !c->slow && !c->inside_values && c->waste <= 1.5;
 }
 
 static gm_layout last_layout(const problem *p, int tensor)
@@ -224,8 +233,8 @@ static gm_layout last_layout(const problem *p, int tensor)
 }
 
 /* In this order: the blocked layouts in which the values are at hand; what oneDNN likes best; channels last; plain; and
- * whatever there is, padded inside the kernel. Padding multiplies the work (a picture of one channel would become one of
- * sixteen), and where values change their order between two instructions it costs a pass over memory. */
+ * whatever there is, padded inside the kernel. Padding multiplies the work (a picture of one channel would become one
+ * of sixteen), and where values change their order between two instructions it costs a pass over memory. */
 static bool choose_best(gm_dnnl *dnnl, const problem *p, const gm_layout *at_hand, choice *out)
 {
     const gm_md *any[TENSORS], *now[TENSORS], *last[TENSORS], *plain[TENSORS];
@@ -260,7 +269,7 @@ static bool choose_best(gm_dnnl *dnnl, const problem *p, const gm_layout *at_han
     return out->md[SMALL] != NULL;
 }
 
-/* Adds the convolution, with padded tensors kept in scratch in the padded order and copied from and to plain. */
+/* Adds the convolution, with tensors in padded or unusual order kept in scratch and copied from and to plain. */
 static gm_status add_convolution(gm_dnnl *dnnl, const problem *p, const choice *c, const gm_dnnl_operand *places,
                                  const gm_dnnl_operand *bias, gm_layout *layouts)
 {
@@ -270,7 +279,7 @@ static gm_status add_convolution(gm_dnnl *dnnl, const problem *p, const choice *
     for (int i = 0; i < TENSORS; i++) {
         operands[i] = places[i];
         operands[i].md = c->md[i];
-        if (!gm_md_is_padded(c->md[i])) {
+        if (!stays_inside(c->md[i], i)) {
             layouts[i] = gm_md_layout(c->md[i], i != WEIGHTS);
             continue;
         }
@@ -295,7 +304,8 @@ static gm_status add_convolution(gm_dnnl *dnnl, const problem *p, const choice *
     return copy_result ? gm_dnnl_add_reorder(dnnl, &padded_result, &plain_result) : GM_OK;
 }
 
-/* --- Bias of ConvTranspose ------------------------------------------------------------------------------------------------ */
+/* --- Bias of ConvTranspose
+ * ------------------------------------------------------------------------------------------------ */
 
 typedef struct biased_state {
     gm_kernel inner;
@@ -309,7 +319,8 @@ static gm_status run_biased(const void *state_pointer, const gm_kernel_arguments
     const float *bias = arguments->in[2];
     float *y = arguments->out[0];
     GM_TRY(s->inner.run(s->inner.state, arguments));
-#pragma omp parallel for num_threads(arguments->threads) schedule(static) if (rows * block * positions > PARALLEL_ELEMENTS)
+#pragma omp parallel for num_threads(arguments->threads)                                                               \
+    schedule(static) if (rows * block * positions > PARALLEL_ELEMENTS)
     for (int64_t r = 0; r < rows; r++) {
         const float *b = bias + r % (s->channels / block) * block;
         float *row = y + r * positions * block;
@@ -337,7 +348,8 @@ static gm_status add_bias(gm_lower *lower, const gm_conv_shape *shape)
     return GM_OK;
 }
 
-/* --- Lowering -------------------------------------------------------------------------------------------------------------- */
+/* --- Lowering
+ * -------------------------------------------------------------------------------------------------------------- */
 
 typedef struct role_rule {
     gm_conv_role role;
@@ -383,8 +395,7 @@ static gm_status build(gm_lower *lower, gm_dnnl *dnnl, const role_rule *rule, pr
     if (*declined)
         return GM_OK;
     GM_TRY(add_convolution(dnnl, p, &best, rule->places, has_bias ? &bias : NULL, layouts));
-    *declined = own_bias && layouts[BIG].block < 1;
-    for (int i = 0; i < TENSORS && !*declined; i++)
+    for (int i = 0; i < TENSORS; i++)
         if (rule->places[i].place == GM_DNNL_IN)
             lower->in_want[rule->places[i].index] = layouts[i];
         else

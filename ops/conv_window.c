@@ -91,7 +91,8 @@ static int64_t at_least_zero(int64_t x)
     return x > 0 ? x : 0;
 }
 
-/* --- Conv, pooling --------------------------------------------------------------------------------------------------------- */
+/* --- Conv, pooling
+ * --------------------------------------------------------------------------------------------------------- */
 
 void gm_window_pads(gm_window *window, const int64_t *big)
 {
@@ -135,7 +136,8 @@ gm_status gm_window_resolve(gm_graph *graph, const gm_node *node, gm_window *win
         }
         room = big[i] + window->low[i] + window->high[i] - extent;
         if (big[i] >= INT32_MAX || room < 0 || big[i] < 1)
-            return gm_node_fail(graph, node, "the kernel covers %lld positions of spatial axis %d, which has %lld with its pads",
+            return gm_node_fail(graph, node,
+                                "the kernel covers %lld positions of spatial axis %d, which has %lld with its pads",
                                 (long long)extent, i, (long long)(room + extent));
         small_out[i] = (room + (ceil_mode && !same ? stride - 1 : 0)) / stride + 1;
         if (ceil_mode && !same && (small_out[i] - 1) * stride >= big[i] + window->low[i])
@@ -144,7 +146,8 @@ gm_status gm_window_resolve(gm_graph *graph, const gm_node *node, gm_window *win
     return GM_OK;
 }
 
-/* --- ConvTranspose --------------------------------------------------------------------------------------------------------- */
+/* --- ConvTranspose
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* Size with no pads at all: stride * (small - 1) + output_padding + extent. */
 static int64_t full_size(const gm_window *window, int i, int64_t small)
@@ -191,13 +194,15 @@ gm_status gm_window_resolve_transposed(gm_graph *graph, const gm_node *node, gm_
             if (big_out[i] < 1)
                 return gm_node_fail(graph, node, "the pads leave nothing of spatial axis %d", i);
         } else {
-            big_out[i] = rest < 0 ? gm_dim_sub(graph->symbols, scaled, -rest) : gm_dim_add(graph->symbols, scaled, rest);
+            big_out[i] =
+                rest < 0 ? gm_dim_sub(graph->symbols, scaled, -rest) : gm_dim_add(graph->symbols, scaled, rest);
         }
     }
     return GM_OK;
 }
 
-/* --- Convolution ------------------------------------------------------------------------------------------------------------ */
+/* --- Convolution
+ * ------------------------------------------------------------------------------------------------------------ */
 
 void gm_conv_shape_of(const gm_node *node, gm_conv_role role, int rank, const int64_t *first, const int64_t *second,
                       const int64_t *output, gm_conv_shape *shape)
@@ -213,7 +218,8 @@ void gm_conv_shape_of(const gm_node *node, gm_conv_role role, int rank, const in
     else
         gm_window_pads(&window, big + 2);
     skip = GM_MAX_SPATIAL - window.spatial;
-    *shape = (gm_conv_shape){.spatial = window.spatial, .batch = big[0], .big_channels = big[1], .small_channels = small[1]};
+    *shape =
+        (gm_conv_shape){.spatial = window.spatial, .batch = big[0], .big_channels = big[1], .small_channels = small[1]};
     shape->group = gm_node_int(node, "group", 1);
     for (int i = 0; i < GM_MAX_SPATIAL; i++) {
         bool real = i >= skip;

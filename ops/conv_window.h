@@ -1,5 +1,5 @@
-/* Sliding windows: the attributes that convolutions and poolings share (kernel_shape, strides, dilations, pads, auto_pad),
- * and the geometry of a convolution.
+/* Sliding windows: the attributes that convolutions and poolings share (kernel_shape, strides, dilations, pads,
+ * auto_pad), and the geometry of a convolution.
  *
  * The large side of a window ("big": Conv's X, ConvTranspose's Y) and the small one are tied by
  *   big position = small position * stride - low + kernel position * dilation. */
@@ -20,8 +20,8 @@ typedef struct gm_window {
     int64_t output_padding[GM_MAX_SPATIAL], output_shape[GM_MAX_SPATIAL]; /* ConvTranspose; output_shape 0: not given */
 } gm_window;
 
-/* Reads the attributes of a node over tensors of `rank` axes. kernel: of the weights, or NULL to take it from kernel_shape.
- * Returns NULL, or what is wrong with them. */
+/* Reads the attributes of a node over tensors of `rank` axes. kernel: of the weights, or NULL to take it from
+ * kernel_shape. Returns NULL, or what is wrong with them. */
 const char *gm_window_read(const gm_node *node, int rank, const int64_t *kernel, gm_window *window);
 int64_t gm_window_extent(const gm_window *window, int axis); /* (kernel - 1) * dilation + 1 */
 
@@ -36,7 +36,8 @@ gm_status gm_window_resolve_transposed(gm_graph *graph, const gm_node *node, gm_
 void gm_window_pads(gm_window *window, const int64_t *big);
 void gm_window_pads_transposed(gm_window *window, const int64_t *small);
 
-/* --- Convolution ---------------------------------------------------------------------------------------------------------- */
+/* --- Convolution
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Everything a kernel needs; sizes are filled up to three spatial axes with leading ones. */
 typedef struct gm_conv_shape {

@@ -3,8 +3,8 @@
  *   gm_tensor *x = lower_random(&check, GM_FLOAT, 4, (int64_t[]){2, 16, 7, 7}, -1, 1);
  *   lower_check_node(&check, "Conv", (gm_tensor *[]){x, w}, 2, attributes, count, 1, (int[]){16, LOWER_ANY}, 1e-4);
  *
- * The node gets its inputs in the layouts that it asks for, runs twice (the results must agree bit for bit), and its outputs are
- * brought back to plain order and compared element by element: |a - b| <= tolerance * (1 + |b|). */
+ * The node gets its inputs in the layouts that it asks for, runs twice (the results must agree bit for bit), and its
+ * outputs are brought back to plain order and compared element by element: |a - b| <= tolerance * (1 + |b|). */
 #ifndef GM_TESTS_LOWER_CHECK_H
 #define GM_TESTS_LOWER_CHECK_H
 
@@ -79,7 +79,8 @@ static inline gm_layout lower_layout_of(const gm_tensor *tensor, int wish)
     return (gm_layout){block, NULL};
 }
 
-static inline void *lower_reordered(lower_check *check, const gm_tensor *tensor, const void *data, gm_layout from, gm_layout to)
+static inline void *lower_reordered(lower_check *check, const gm_tensor *tensor, const void *data, gm_layout from,
+                                    gm_layout to)
 {
     gm_kernel kernel = {0};
     size_t scratch_bytes = 0;
@@ -89,8 +90,8 @@ static inline void *lower_reordered(lower_check *check, const gm_tensor *tensor,
                                    &scratch_bytes, &kernel) == GM_OK,
                   "%s", check->context->message);
     scratch = gm_alloc(check->context, scratch_bytes);
-    gm_kernel_arguments arguments = {.in = (void *[]){(void *)data}, .out = (void *[]){out}, .scratch = scratch,
-                                     .threads = check->threads};
+    gm_kernel_arguments arguments = {
+        .in = (void *[]){(void *)data}, .out = (void *[]){out}, .scratch = scratch, .threads = check->threads};
     ck_assert_int_eq(kernel.run(kernel.state, &arguments), GM_OK);
     if (kernel.destroy)
         kernel.destroy(kernel.state);
@@ -103,8 +104,8 @@ static inline void lower_compare(const gm_tensor *got, const gm_tensor *expected
 {
     for (int64_t i = 0; i < gm_tensor_count(expected); i++) {
         double a = gm_get(got, i), b = gm_get(expected, i);
-        ck_assert_msg(a == b || fabs(a - b) <= tolerance * (1 + fabs(b)), "%s output %zu [%lld]: %.9g, reference %.9g", name,
-                      output, (long long)i, a, b);
+        ck_assert_msg(a == b || fabs(a - b) <= tolerance * (1 + fabs(b)), "%s output %zu [%lld]: %.9g, reference %.9g",
+                      name, output, (long long)i, a, b);
     }
 }
 
@@ -143,9 +144,17 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
         wanted[i] = i < output_count;
         in_place[i] = alias[i] = -1;
     }
-    gm_lower lower = {.context = check->context, .pool = check->pool, .graph = graph, .node = node,
-                      .threads = check->threads, .in_layout = in_layout, .out_wanted = wanted,
-                      .in_want = check->in_want, .out_layout = check->out_layout, .in_place = in_place, .alias = alias};
+    gm_lower lower = {.context = check->context,
+                      .pool = check->pool,
+                      .graph = graph,
+                      .node = node,
+                      .threads = check->threads,
+                      .in_layout = in_layout,
+                      .out_wanted = wanted,
+                      .in_want = check->in_want,
+                      .out_layout = check->out_layout,
+                      .in_place = in_place,
+                      .alias = alias};
     if (node->op->lower)
         ck_assert_msg(node->op->lower(&lower) == GM_OK, "%s", check->context->message);
     check->lowered = lower.kernel.run != NULL;
@@ -160,8 +169,8 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
     omp_set_num_threads(check->threads);
     for (int turn = 0; turn < 2; turn++) {
         void *fresh[GM_MAX_ARITY] = {0};
-        gm_kernel_arguments arguments = {.in = in_data, .out = fresh, .scratch = scratch, .seed = 1,
-                                         .threads = check->threads};
+        gm_kernel_arguments arguments = {
+            .in = in_data, .out = fresh, .scratch = scratch, .seed = 1, .threads = check->threads};
         for (size_t o = 0; o < output_count; o++) {
             fresh[o] = gm_pool_alloc(check->pool, gm_tensor_bytes(&expected[o]) + 64);
             memset(fresh[o], 0xff, gm_tensor_bytes(&expected[o]));
