@@ -89,10 +89,11 @@ void fill_random(random_state *random, const gm_tensor_view *view, void *data);
 
 typedef struct progress_display {
     bool terminal;
-    int64_t step_limit;   /* 0: none */
-    int64_t rounds;       /* of this run */
-    double last_drawn;    /* seconds of the run */
-    double epoch_started; /* seconds of the run */
+    int64_t step_limit;    /* 0: none */
+    int64_t rounds;        /* of this run */
+    int64_t rounds_before; /* of the runs that this one goes on from */
+    double last_drawn;     /* seconds of the run */
+    double epoch_started;  /* seconds of the run */
 } progress_display;
 
 void progress_start(progress_display *display, int64_t step_limit);

@@ -134,7 +134,9 @@ static void draw_bar(const progress_display *display, const gm_progress *progres
 
 void progress_show(progress_display *display, const gm_progress *progress)
 {
-    display->rounds++;
+    if (!display->rounds)
+        display->rounds_before = progress->total_iterations - 1;
+    display->rounds = progress->total_iterations - display->rounds_before;
     if (progress->epoch_ended) {
         print_plain(display, progress);
         display->epoch_started = display->last_drawn = progress->seconds;

@@ -117,7 +117,10 @@ static void print_end(const train_request *request, const progress_display *disp
 {
     static const char *const made[] = {"metrics.csv", "samples", "checkpoint.gmodel"};
     char path[PATH_MAX];
-    printf("done: %lld steps; %s has", (long long)display->rounds, request->out);
+    if (display->rounds)
+        printf("done: %lld steps; %s has", (long long)display->rounds, request->out);
+    else
+        printf("nothing was left to do; %s has", request->out);
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
         if (join_path(path, sizeof path, request->out, made[i]) && !access(path, F_OK))
             printf(" %s", made[i]);
