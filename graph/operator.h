@@ -49,7 +49,6 @@ typedef struct gm_compute {
     const gm_tensor *out;  /* per output; data == NULL for one nobody wants. Allocated, shaped, not zeroed */
     uint64_t key;          /* random draws: seed XOR hash64(path), see ops/philox.h */
     uint64_t run;          /* random draws: how often this step has run. See gm_draw_key in ops/philox.h for both */
-    bool override_seeds;   /* the seed behind `key` also replaces seeds that nodes carry themselves */
 } gm_compute;
 
 struct gm_lower; /* ops/kernel.h */

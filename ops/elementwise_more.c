@@ -1,5 +1,5 @@
-/* Activations that are made of other elementwise operators: each is its defining formula (ONNX operator pages), emitted in
- * its place, and so needs neither gradient nor kernels. */
+/* Activations that are made of other elementwise operators: each is its defining formula (ONNX operator pages), emitted
+ * in its place, and so needs neither gradient nor kernels. */
 #include "ops/elementwise.h"
 
 static gm_value_id scalar(gm_graph *graph, gm_value_id like, double value)
@@ -30,7 +30,8 @@ static gm_status elu_expand(gm_graph *graph, const gm_node *node, gm_value_id *o
 
 static gm_status selu_expand(gm_graph *graph, const gm_node *node, gm_value_id *outputs)
 {
-    outputs[0] = exponential_unit(graph, node->inputs[0], gm_node_float(node, "alpha", 0), gm_node_float(node, "gamma", 0));
+    outputs[0] =
+        exponential_unit(graph, node->inputs[0], gm_node_float(node, "alpha", 0), gm_node_float(node, "gamma", 0));
     return graph->status;
 }
 

@@ -42,9 +42,9 @@ static void give(gm_gradient *g, size_t input, gm_value_id dx)
         g->dx[input] = gm_sum_to_like(g->graph, dx, g->node->inputs[input]);
 }
 
-#define X (g->node->inputs[0])
-#define B (g->node->inputs[1])
-#define Y (g->node->outputs[0])
+#define X  (g->node->inputs[0])
+#define B  (g->node->inputs[1])
+#define Y  (g->node->outputs[0])
 #define DY (g->dy[0])
 
 /* --- Shapes ------------------------------------------------------------------------------------------------------ */
@@ -432,8 +432,7 @@ ELEMENTWISE(gm_op_clip, "Clip", 13, "X min? max?", GM_TYPES_NUMERIC, clip_infer,
             .gradient = clip_gradient);
 ELEMENTWISE(gm_op_where, "Where", 16, "condition X Y", GM_TYPES(GM_BOOL), where_infer, GM_TILE_WHERE,
             .gradient = where_gradient);
-ELEMENTWISE(gm_op_equal, "Equal", 19, "A B", TYPES_COMPARED, gm_infer_comparison, GM_TILE_EQUAL,
-            .zero_gradient = true);
+ELEMENTWISE(gm_op_equal, "Equal", 19, "A B", TYPES_COMPARED, gm_infer_comparison, GM_TILE_EQUAL, .zero_gradient = true);
 ELEMENTWISE(gm_op_less, "Less", 13, "A B", GM_TYPES_NUMERIC, gm_infer_comparison, GM_TILE_LESS, .zero_gradient = true);
 ELEMENTWISE(gm_op_greater, "Greater", 13, "A B", GM_TYPES_NUMERIC, gm_infer_comparison, GM_TILE_GREATER,
             .zero_gradient = true);
@@ -464,7 +463,8 @@ const gm_operator gm_op_detach = {.domain = "gmodel",
                                   .lower = gm_tile_lower,
                                   .tile_instruction = GM_TILE_COPY};
 
-/* The slope of a rectifier: 1 where x > 0, `slope` elsewhere (so at 0). Constant on both sides: its gradient is zero. */
+/* The slope of a rectifier: 1 where x > 0, `slope` elsewhere (so at 0). Constant on both sides: its gradient is zero.
+ */
 const gm_operator gm_op_step = {.domain = "gmodel",
                                 .name = "Step",
                                 .since = 1,

@@ -18,13 +18,14 @@ void gm_normal(uint64_t key, uint64_t run, uint64_t first, size_t count, float *
 double gm_uniform_at(uint64_t key, uint64_t run, uint64_t element); /* the 24-bit value, exact in double */
 double gm_normal_at(uint64_t key, uint64_t run, uint64_t element);  /* in double arithmetic */
 
-/* What a node says about its draw. Its key is seed XOR gm_hash64(node->path). A node with an attribute `seed` draws with
- * that one, and run is 0; so it is where override_seeds is set, but with `seed`. */
+/* What a node says about its draw. Its key is seed XOR gm_hash64(node->path). A node with an attribute `seed` draws
+ * with that one, and run is 0; so it is where override_seeds is set, but with `seed`. */
 typedef struct gm_draw {
     uint64_t hash, seed;
     bool has_seed;
 } gm_draw;
 gm_draw gm_draw_of(const gm_node *node);
-uint64_t gm_draw_key(const gm_draw *draw, uint64_t seed, bool override_seeds, uint64_t *run); /* sets *run to 0 or not */
+uint64_t gm_draw_key(const gm_draw *draw, uint64_t seed, bool override_seeds,
+                     uint64_t *run); /* sets *run to 0 or not */
 
 #endif

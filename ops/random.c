@@ -1,5 +1,5 @@
-/* Random draws: normal, uniform, dropout masks. The numbers are those of ops/philox.h, by the element's row-major index, the
- * node's path, the seed and the run: they do not depend on threads, layouts or what else is in the graph. */
+/* Random draws: normal, uniform, dropout masks. The numbers are those of ops/philox.h, by the element's row-major
+ * index, the node's path, the seed and the run: they do not depend on threads, layouts or what else is in the graph. */
 #include "ops/philox.h"
 #include "ops/tile.h"
 
@@ -8,7 +8,8 @@
 
 #define CHUNK 4096 /* elements that one thread draws at a time: a multiple of 64 */
 
-/* --- RandomNormal, RandomUniform and their Like forms ------------------------------------------------------------------ */
+/* --- RandomNormal, RandomUniform and their Like forms
+ * ------------------------------------------------------------------ */
 
 static bool is_normal(const gm_node *node)
 {
@@ -41,7 +42,7 @@ static gm_status draw_infer(gm_graph *graph, gm_node *node)
     const int64_t *shape;
     size_t rank = gm_node_ints(node, "shape", &shape);
     gm_dim dims[GM_MAX_RANK];
-    gm_type type;
+    gm_type type = GM_FLOAT;
     GM_TRY(draw_type(graph, node, GM_FLOAT, &type));
     if (rank > GM_MAX_RANK)
         return gm_node_fail(graph, node, "shape has %zu axes; at most %d are supported", rank, GM_MAX_RANK);
@@ -54,14 +55,14 @@ static gm_status draw_infer(gm_graph *graph, gm_node *node)
 static gm_status draw_like_infer(gm_graph *graph, gm_node *node)
 {
     gm_value like = *gm_value_of(graph, node->inputs[0]);
-    gm_type type;
+    gm_type type = GM_FLOAT;
     GM_TRY(draw_type(graph, node, like.type, &type));
     gm_set_output(graph, node, 0, type, like.rank, like.dims);
     return graph->status;
 }
 
-static void draw_chunk(bool normal, double offset, double factor, uint64_t key, uint64_t run, int64_t first, size_t count,
-                       float *out)
+static void draw_chunk(bool normal, double offset, double factor, uint64_t key, uint64_t run, int64_t first,
+                       size_t count, float *out)
 {
     float scale = (float)factor, shift = (float)offset;
     if (normal)
@@ -111,8 +112,8 @@ static gm_status run_draw(const void *state, const gm_kernel_arguments *argument
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (chunks > 1 && arguments->threads > 1)
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         int64_t first = chunk * CHUNK, left = kernel->count - first;
-        draw_chunk(kernel->normal, kernel->offset, kernel->factor, key, run, first, (size_t)(left < CHUNK ? left : CHUNK),
-                   out + first);
+        draw_chunk(kernel->normal, kernel->offset, kernel->factor, key, run, first,
+                   (size_t)(left < CHUNK ? left : CHUNK), out + first);
     }
     return GM_OK;
 }
@@ -172,7 +173,8 @@ DRAW(gm_op_random_uniform, "RandomUniform", 1, "", GM_TYPES_FLOATING, uniform_at
 DRAW(gm_op_random_normal_like, "RandomNormalLike", 1, "input", GM_TYPES_ALL, normal_attributes, 4, draw_like_infer);
 DRAW(gm_op_random_uniform_like, "RandomUniformLike", 1, "input", GM_TYPES_ALL, uniform_attributes, 4, draw_like_infer);
 
-/* --- gmodel.RandomMask --------------------------------------------------------------------------------------------------- */
+/* --- gmodel.RandomMask
+ * --------------------------------------------------------------------------------------------------- */
 
 /* X, ratio (a scalar) -> bool of X's shape: true with probability 1 - ratio, where the uniform draw is >= ratio. */
 static gm_status mask_infer(gm_graph *graph, gm_node *node)
@@ -219,7 +221,8 @@ const gm_operator gm_op_random_mask = {.domain = "gmodel",
                                        .lower = gm_tile_lower,
                                        .tile_instruction = GM_TILE_MASK};
 
-/* --- Dropout --------------------------------------------------------------------------------------------------------------- */
+/* --- Dropout
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static gm_status dropout_infer(gm_graph *graph, gm_node *node)
 {
@@ -262,7 +265,8 @@ static gm_status dropout_expand(gm_graph *graph, const gm_node *node, gm_value_i
 {
     const gm_attribute *seed = gm_node_attribute(node, "seed");
     gm_value_id x = node->inputs[0], keep;
-    gm_value_id ratio = node->input_count > 1 && node->inputs[1] ? node->inputs[1] : gm_const_scalar(graph, GM_FLOAT, 0.5);
+    gm_value_id ratio =
+        node->input_count > 1 && node->inputs[1] ? node->inputs[1] : gm_const_scalar(graph, GM_FLOAT, 0.5);
     const gm_tensor *constant = gm_constant_of(graph, ratio);
     bool training;
     GM_TRY(dropout_mode(graph, node, &training));

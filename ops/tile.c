@@ -13,10 +13,10 @@
 /* How an input comes in. */
 typedef enum input_kind {
     INPUT_UNUSED,
-    INPUT_DIRECT,  /* float of the full shape: instructions read it from memory */
-    INPUT_BOOL,    /* bool of the full shape: converted into a register */
-    INPUT_SCALAR,  /* one element: a register filled once */
-    INPUT_STRIDED  /* broadcast: gathered into a register */
+    INPUT_DIRECT, /* float of the full shape: instructions read it from memory */
+    INPUT_BOOL,   /* bool of the full shape: converted into a register */
+    INPUT_SCALAR, /* one element: a register filled once */
+    INPUT_STRIDED /* broadcast: gathered into a register */
 } input_kind;
 
 typedef struct tile_input {
@@ -44,15 +44,15 @@ typedef struct tile_instruction {
 } tile_instruction;
 
 typedef struct tile_output {
-    int vector;  /* -1: nobody wants it */
+    int vector; /* -1: nobody wants it */
     bool is_bool, direct;
 } tile_output;
 
 typedef struct tile_program {
     gm_context *context;
     const gm_tile_loop *loops;
-    int64_t count; /* elements of the output */
-    size_t tile;   /* elements of a tile: a multiple of the layout's block where the program draws */
+    int64_t count;          /* elements of the output */
+    size_t tile;            /* elements of a tile: a multiple of the layout's block where the program draws */
     int64_t block, spatial; /* blocked layout; block 1: plain or opaque, memory order is element order */
     bool draws;
     int threads, registers;
@@ -67,7 +67,8 @@ typedef struct tile_program {
     size_t code_count;
 } tile_program;
 
-/* --- Running ------------------------------------------------------------------------------------------------------- */
+/* --- Running -------------------------------------------------------------------------------------------------------
+ */
 
 static void load_bool(float *dst, const uint8_t *from, size_t n)
 {
@@ -245,7 +246,8 @@ static gm_status run_program(const void *state, const gm_kernel_arguments *argum
     return GM_OK;
 }
 
-/* --- Compiling ------------------------------------------------------------------------------------------------------ */
+/* --- Compiling ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct tile_compiler {
     gm_lower *lower;
@@ -392,11 +394,10 @@ static int compile_cast(tile_compiler *c, const gm_node *node)
 static int compile_mask(tile_compiler *c, const gm_node *node)
 {
     c->program->draws = true;
-    return emit(c, (tile_instruction){.code = GM_TILE_MASK,
-                                      .a = value_vector(c, node->inputs[1]),
-                                      .b = -1,
-                                      .c = -1,
-                                      .draw = gm_draw_of(node)});
+    return emit(
+        c,
+        (tile_instruction){
+            .code = GM_TILE_MASK, .a = value_vector(c, node->inputs[1]), .b = -1, .c = -1, .draw = gm_draw_of(node)});
 }
 
 static int compile_plain(tile_compiler *c, const gm_node *node)
@@ -433,7 +434,8 @@ static void compile_node(tile_compiler *c, const gm_node *node)
     map_value(c, node->outputs[0], compile(c, node));
 }
 
-/* --- Which nodes ------------------------------------------------------------------------------------------------------ */
+/* --- Which nodes
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool tile_type(gm_type type)
 {
@@ -483,7 +485,8 @@ bool gm_tile_accepts(const gm_graph *graph, const gm_node *node)
     return true;
 }
 
-/* --- Layouts and operands --------------------------------------------------------------------------------------------- */
+/* --- Layouts and operands
+ * --------------------------------------------------------------------------------------------- */
 
 static int64_t count_of(const gm_value *value)
 {
@@ -585,7 +588,8 @@ static void describe_input(tile_input *input, const gm_value *value, const gm_va
         set_strides(input, value, out, layout.block > 1 ? layout.block : 1);
 }
 
-/* --- Registers and outputs -------------------------------------------------------------------------------------------- */
+/* --- Registers and outputs
+ * -------------------------------------------------------------------------------------------- */
 
 /* The instruction that reads input `index` last, stores after all instructions counted as the end; -1: none. */
 static int last_read(const tile_program *program, size_t index)
@@ -668,7 +672,8 @@ static void assign_registers(tile_program *program)
     program->registers = registers;
 }
 
-/* --- Lowering ----------------------------------------------------------------------------------------------------------- */
+/* --- Lowering
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static bool allocate(gm_lower *lower, tile_program *program)
 {
@@ -697,7 +702,8 @@ static bool compile(gm_lower *lower, tile_program *program)
         compile_node(&c, &body->nodes[n]);
     for (size_t o = 0; o < node->output_count && !c.failed; o++) {
         tile_output *output = &program->outputs[o];
-        output->vector = !lower->out_wanted[o] ? -1 : value_vector(&c, body ? body->outputs[o].value : node->outputs[o]);
+        output->vector =
+            !lower->out_wanted[o] ? -1 : value_vector(&c, body ? body->outputs[o].value : node->outputs[o]);
         output->is_bool = gm_value_of(lower->graph, node->outputs[o])->type == GM_BOOL;
     }
     return !c.failed;
@@ -783,7 +789,8 @@ gm_status gm_tile_lower(gm_lower *lower)
     return GM_OK;
 }
 
-/* --- gmodel.Fused -------------------------------------------------------------------------------------------------------- */
+/* --- gmodel.Fused
+ * -------------------------------------------------------------------------------------------------------- */
 
 static gm_status fused_infer(gm_graph *graph, gm_node *node)
 {
@@ -816,7 +823,8 @@ static gm_status fused_reference(const gm_compute *compute)
     return status;
 }
 
-/* A group of elementwise nodes (node->body): inputs and outputs are those of the body, in order. Made by gm_graph_fuse. */
+/* A group of elementwise nodes (node->body): inputs and outputs are those of the body, in order. Made by gm_graph_fuse.
+ */
 const gm_operator gm_op_fused = {.domain = "gmodel",
                                  .name = "Fused",
                                  .since = 1,

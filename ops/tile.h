@@ -1,8 +1,8 @@
 /* The tile machine: a group of elementwise nodes runs as one pass over memory.
  *
- * A body graph (or a single node) is compiled into a short program of vector instructions. Each works on a tile of at most
- * GM_TILE elements that stays in the first-level cache; only the group's inputs are read from memory and only its outputs
- * are written. Everything is float32 inside; bools are 0 and 1. */
+ * A body graph (or a single node) is compiled into a short program of vector instructions. Each works on a tile of at
+ * most GM_TILE elements that stays in the first-level cache; only the group's inputs are read from memory and only its
+ * outputs are written. Everything is float32 inside; bools are 0 and 1. */
 #ifndef GM_OPS_TILE_H
 #define GM_OPS_TILE_H
 

@@ -1,5 +1,5 @@
-/* The vector instructions of the tile machine, compiled for the base instruction set and, on x86, for AVX2. The arithmetic
- * is the same in both (nothing contracts to fused multiply-add), and so are the results, bit for bit. */
+/* The vector instructions of the tile machine, compiled for the base instruction set and, on x86, for AVX2. The
+ * arithmetic is the same in both (nothing contracts to fused multiply-add), and so are the results, bit for bit. */
 #include "ops/tile.h"
 
 #include "ops/vector_math.h"

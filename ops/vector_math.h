@@ -61,7 +61,7 @@ GM_VECTOR_INLINE float gm_fast_expm1_positive(float x)
 
 GM_VECTOR_INLINE float gm_fast_log(float x)
 {
-    float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f; /* denormals: scaled by 2^23 */
+    float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f;   /* denormals: scaled by 2^23 */
     int32_t bits = gm_bits_of_float(x * tiny) - 0x3f3504f3; /* mantissa in [sqrt(1/2), sqrt(2)) */
     float e = (float)(bits >> 23) - (x < 1.17549435e-38f ? 23.0f : 0.0f);
     float f = gm_float_of_bits((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
