@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- Tokens
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Tokens ------------------------------------------------------------------------------------------------------- */
 
 void gm_cursor_advance(gm_cursor *cursor)
 {
@@ -73,8 +72,7 @@ bool gm_parser_expect_word(gm_parser *p, const char *word)
     return gm_parser_wrong(p, what);
 }
 
-/* --- Messages
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Messages ----------------------------------------------------------------------------------------------------- */
 
 bool gm_parser_error(gm_parser *p, gm_location where, const char *format, ...)
 {
@@ -128,8 +126,7 @@ void gm_parser_leave(gm_parser *p)
     p->depth--;
 }
 
-/* --- Memory and names
- * -------------------------------------------------------------------------------------------------- */
+/* --- Memory and names --------------------------------------------------------------------------------------------- */
 
 static void *out_of_memory(gm_parser *p)
 {
@@ -195,8 +192,7 @@ const char *gm_parser_string(gm_parser *p, const char *what)
     return NULL;
 }
 
-/* --- Files
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Files -------------------------------------------------------------------------------------------------------- */
 
 /* Behind an error: goes to the closing brace of the declaration that began at `start`, or to the next line that begins
  * as a declaration does, at the column of this one. */

@@ -26,8 +26,7 @@ typedef struct gm_parser {
     gm_status status; /* GM_ERROR_MEMORY ends everything */
 } gm_parser;
 
-/* --- graph/parser.c
- * ---------------------------------------------------------------------------------------------------- */
+/* --- graph/parser.c ----------------------------------------------------------------------------------------------- */
 void gm_parser_advance(gm_parser *p);
 void gm_cursor_advance(gm_cursor *cursor);
 bool gm_parser_at(const gm_parser *p, int kind);
@@ -54,8 +53,7 @@ const char *gm_parser_name(gm_parser *p, const char *what);     /* NAME */
 const char *gm_parser_quotable(gm_parser *p, const char *what); /* NAME or STRING */
 const char *gm_parser_string(gm_parser *p, const char *what);   /* STRING */
 
-/* --- graph/parser_expression.c
- * ----------------------------------------------------------------------------------------- */
+/* --- graph/parser_expression.c ------------------------------------------------------------------------------------ */
 gm_ast_expression *gm_parser_expression(gm_parser *p);
 gm_ast_expression *gm_parser_value(gm_parser *p);    /* of an attribute */
 gm_ast_expression *gm_parser_constant(gm_parser *p); /* an expression in which inf and nan are numbers */
@@ -72,8 +70,7 @@ bool gm_parser_path(gm_parser *p, gm_ast_path *path);
 bool gm_parser_number(gm_parser *p, bool negative, gm_ast_expression *node);
 bool gm_parser_at_literal_name(const gm_parser *p); /* inf, infinity, nan in any case */
 
-/* --- graph/parser_type.c
- * ----------------------------------------------------------------------------------------------- */
+/* --- graph/parser_type.c ------------------------------------------------------------------------------------------ */
 bool gm_parser_at_type(const gm_parser *p);  /* a type, followed by what may follow a type in a value */
 bool gm_parser_at_typed(const gm_parser *p); /* a type, followed by a name */
 gm_ast_type *gm_parser_type(gm_parser *p);
@@ -89,13 +86,11 @@ bool gm_parser_signature(gm_parser *p, gm_ast_signature *signature);
 bool gm_parser_at_graph(const gm_parser *p);
 gm_ast_graph *gm_parser_graph(gm_parser *p);
 
-/* --- graph/parser_statement.c
- * ------------------------------------------------------------------------------------------ */
+/* --- graph/parser_statement.c ------------------------------------------------------------------------------------- */
 bool gm_parser_body(gm_parser *p, gm_ast_body *body, gm_location *end_out);
 int gm_parser_body_height(const gm_ast_body *body);
 
-/* --- graph/parser_declaration.c
- * ---------------------------------------------------------------------------------------- */
+/* --- graph/parser_declaration.c ----------------------------------------------------------------------------------- */
 /* True if a declaration may begin here: its keyword, and behind it what follows one. */
 bool gm_parser_at_declaration(const gm_cursor *cursor);
 bool gm_parser_declaration(gm_parser *p, gm_ast_declaration *declaration);

@@ -28,8 +28,7 @@ static bool one_name(gm_parser *p, gm_ast_declaration *d, const char *what)
     return add_name(p, &d->names, &d->name_count, gm_parser_quotable(p, what));
 }
 
-/* --- Short declarations
- * ------------------------------------------------------------------------------------------------ */
+/* --- Short declarations ------------------------------------------------------------------------------------------- */
 
 static bool model(gm_parser *p, gm_ast_declaration *d)
 {
@@ -97,8 +96,7 @@ static bool data(gm_parser *p, gm_ast_declaration *d)
     return gm_parser_expect(p, '}', "a field or '}'");
 }
 
-/* --- Networks, functions, steps
- * ---------------------------------------------------------------------------------------- */
+/* --- Networks, functions, steps ----------------------------------------------------------------------------------- */
 
 /* Behind `network name =` */
 static bool taken(gm_parser *p, gm_ast_declaration *d)
@@ -171,8 +169,7 @@ static bool evaluate(gm_parser *p, gm_ast_declaration *d)
     return inputs_and_body(p, d);
 }
 
-/* --- Train
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Train -------------------------------------------------------------------------------------------------------- */
 
 static bool is_epochs(const gm_token *token)
 {
@@ -293,8 +290,7 @@ static bool train(gm_parser *p, gm_ast_declaration *d)
     return train_entries(p, d);
 }
 
-/* --- All
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- All ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct keyword {
     const char *word;

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Nodes
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Nodes -------------------------------------------------------------------------------------------------------- */
 
 gm_ast_expression *gm_parser_node(gm_parser *p, gm_ast_expression_kind kind, gm_location where)
 {
@@ -55,8 +54,7 @@ static bool add_item(gm_parser *p, gm_ast_expression *node, gm_ast_expression *i
     return true;
 }
 
-/* --- Numbers
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- Numbers ------------------------------------------------------------------------------------------------------ */
 
 static bool same_letters(const gm_token *token, const char *word)
 {
@@ -117,8 +115,7 @@ static gm_ast_expression *number(gm_parser *p, bool negative, gm_location where)
     return node && gm_parser_number(p, negative, node) ? node : NULL;
 }
 
-/* --- Paths
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Paths -------------------------------------------------------------------------------------------------------- */
 
 static bool add_part(gm_parser *p, const char ***parts, size_t *count, const char *part)
 {
@@ -145,8 +142,7 @@ bool gm_parser_path(gm_parser *p, gm_ast_path *path)
     return parts(p, &path->parts, &path->part_count);
 }
 
-/* --- Calls and lists
- * --------------------------------------------------------------------------------------------------- */
+/* --- Calls and lists ---------------------------------------------------------------------------------------------- */
 
 /* ( expression, ... ); nothing before a comma is an omitted argument, a comma before the parenthesis says nothing. */
 static bool arguments(gm_parser *p, gm_ast_expression *call)
@@ -231,8 +227,7 @@ gm_ast_expression *gm_parser_list(gm_parser *p)
     return gm_parser_raise(p, list) ? list : NULL;
 }
 
-/* --- Expressions
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Expressions -------------------------------------------------------------------------------------------------- */
 
 static gm_ast_expression *parenthesis(gm_parser *p)
 {
@@ -366,8 +361,7 @@ gm_ast_expression *gm_parser_data(gm_parser *p)
     return gm_parser_expect(p, '}', "',' or '}' behind a value") && gm_parser_raise(p, data) ? data : NULL;
 }
 
-/* --- Attributes
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Attributes --------------------------------------------------------------------------------------------------- */
 
 /* [value, ...], or ["key" : value, ...] */
 static gm_ast_expression *value_list(gm_parser *p)

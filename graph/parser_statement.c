@@ -28,8 +28,7 @@ static bool at_keyword(const gm_parser *p, const char *word)
     return gm_parser_at_word(p, word) && !gm_parser_next_is(p, '=') && !gm_parser_next_is(p, ',');
 }
 
-/* --- Assignments
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Assignments -------------------------------------------------------------------------------------------------- */
 
 static bool add_output(gm_parser *p, gm_ast_statement *s, gm_ast_type *type, const char *name)
 {
@@ -87,8 +86,7 @@ static bool label(gm_parser *p, gm_ast_statement *s)
     return gm_parser_expect(p, ']', "a label and ']'");
 }
 
-/* --- Keyword statements: each begins behind its word
- * ------------------------------------------------------------------- */
+/* --- Keyword statements: each begins behind its word -------------------------------------------------------------- */
 
 /* name ':' type ['~' call | '=' (expr | data)] ['when' expr] */
 static bool parameter(gm_parser *p, gm_ast_statement *s)

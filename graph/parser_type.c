@@ -59,8 +59,7 @@ bool gm_parser_at_typed(const gm_parser *p)
     return is_element_type(&p->cursor.token) && (next == '[' || next == GM_TOKEN_NAME || next == GM_TOKEN_STRING);
 }
 
-/* --- Types
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Types -------------------------------------------------------------------------------------------------------- */
 
 static bool dimension(gm_parser *p, gm_ast_dim *dim)
 {
@@ -165,8 +164,7 @@ gm_ast_type *gm_parser_type(gm_parser *p)
     return type;
 }
 
-/* --- Tensors
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- Tensors ------------------------------------------------------------------------------------------------------ */
 
 typedef union tensor_value {
     double real;
@@ -389,8 +387,7 @@ gm_ast_expression *gm_parser_tensor(gm_parser *p, gm_ast_type *type)
     return plain ? numbers(p, node) : items(p, node);
 }
 
-/* --- Signatures
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Signatures --------------------------------------------------------------------------------------------------- */
 
 static const char *parameter_name(gm_parser *p, gm_parameter_style style)
 {
@@ -470,8 +467,7 @@ bool gm_parser_signature(gm_parser *p, gm_ast_signature *signature)
     return signature->inputs && outputs(p, signature);
 }
 
-/* --- Graphs
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Graphs ------------------------------------------------------------------------------------------------------- */
 
 /* name => ... or name ( ... ) => ... */
 bool gm_parser_at_graph(const gm_parser *p)

@@ -12,8 +12,7 @@
 static void print_expression(gm_text *text, const gm_ast_expression *node, int level, int indent);
 static void print_graph(gm_text *text, const gm_ast_graph *graph, int indent);
 
-/* --- Names
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Names -------------------------------------------------------------------------------------------------------- */
 
 static bool is_identifier(const char *name)
 {
@@ -83,8 +82,7 @@ static void print_line(gm_text *text, int indent)
     gm_text_add(text, "\n%*s", indent * 2, "");
 }
 
-/* --- Types and tensors
- * ------------------------------------------------------------------------------------------------- */
+/* --- Types and tensors -------------------------------------------------------------------------------------------- */
 
 static void print_type(gm_text *text, const gm_ast_type *type)
 {
@@ -168,8 +166,7 @@ static void print_data(gm_text *text, const gm_ast_expression *node)
     gm_text_add(text, "}");
 }
 
-/* --- Attributes
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Attributes --------------------------------------------------------------------------------------------------- */
 
 static bool is_word_of(const char *word, const char *const *words)
 {
@@ -232,8 +229,7 @@ static void print_attributes(gm_text *text, const gm_ast_attributes *attributes,
     gm_text_add(text, ">");
 }
 
-/* --- Expressions
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Expressions -------------------------------------------------------------------------------------------------- */
 
 /* How tightly a node binds: 1 sum, 2 product, 3 sign, 4 power, 5 anything else. */
 static int binding(const gm_ast_expression *node)
@@ -354,8 +350,7 @@ static void print_expression(gm_text *text, const gm_ast_expression *node, int l
         gm_text_add(text, ")");
 }
 
-/* --- Statements
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Statements --------------------------------------------------------------------------------------------------- */
 
 static void print_paths(gm_text *text, const gm_ast_path *paths, size_t count)
 {
@@ -471,8 +466,7 @@ static void print_body(gm_text *text, const gm_ast_body *body, int indent)
     gm_text_add(text, "}");
 }
 
-/* --- Signatures and graphs
- * --------------------------------------------------------------------------------------------- */
+/* --- Signatures and graphs ---------------------------------------------------------------------------------------- */
 
 static void print_parameters(gm_text *text, const gm_ast_parameter *items, size_t count, bool dotted)
 {
@@ -526,8 +520,7 @@ static void print_graph(gm_text *text, const gm_ast_graph *graph, int indent)
     print_body(text, &graph->body, indent);
 }
 
-/* --- Declarations
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Declarations ------------------------------------------------------------------------------------------------- */
 
 static void print_written(gm_text *text, const gm_ast_attributes *attributes)
 {

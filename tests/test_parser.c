@@ -80,8 +80,7 @@ static const gm_ast_expression *value_of(const char *expression)
     return file->declarations[0].body.statements[0].value;
 }
 
-/* --- Trees
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Trees -------------------------------------------------------------------------------------------------------- */
 
 START_TEST(operators_bind_as_the_grammar_says)
 {
@@ -272,8 +271,9 @@ END_TEST
 /* float values are rounded once, from the decimal; float16 integers are bit patterns, as ONNX text has it. */
 START_TEST(tensors_have_exact_values)
 {
-    const gm_ast_file *file = parsed("g () => (y) <float[2] f = {16777217.0000001, 0.1}, float16[2] h = {15360, 1.5},"
-                                     "uint64 u = {18446744073709551615}, int8[2] i = {-128, 127}> { }");
+    const gm_ast_file *file =
+        parsed("g () => (y) <float[2] f = {16777217.0000000001, 0.1}, float16[2] h = {15360, 1.5},"
+               "uint64 u = {18446744073709551615}, int8[2] i = {-128, 127}> { }");
     const gm_ast_parameter *values = file->onnx->graph->values;
     ck_assert(((const float *)values[0].default_value->tensor->data)[0] == 16777218.0f);
     ck_assert(((const float *)values[0].default_value->tensor->data)[1] == 0.1f);
@@ -284,8 +284,7 @@ START_TEST(tensors_have_exact_values)
 }
 END_TEST
 
-/* --- Printing
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Printing ----------------------------------------------------------------------------------------------------- */
 
 START_TEST(samples_come_back_equal_from_their_print)
 {
@@ -333,8 +332,23 @@ START_TEST(parentheses_are_printed_where_needed)
 }
 END_TEST
 
-/* --- Messages
- * ---------------------------------------------------------------------------------------------------------- */
+START_TEST(reals_are_printed_shortly_and_exactly)
+{
+    static const char source[] = "g () => (y) <float[6] f = {0.1, 16777216, 3.4028235e38, 1e-45, 1.00000012, -0.0}, "
+                                 "double[3] d = {0.1, 0.30000000000000004, 1.7976931348623157e308}> { }";
+    gm_status status;
+    const char *problem = check_round_trip(pool, source, strlen(source), &status);
+    ck_assert_msg(status == GM_OK && !problem, "%s", problem);
+    gm_text text;
+    gm_text_init(&text, context);
+    gm_ast_print(parsed(source), &text);
+    ck_assert_ptr_nonnull(strstr(text.data, "{0.1, 16777216, 3.4028235e+38, "));
+    ck_assert_ptr_nonnull(strstr(text.data, "{0.1, 0.30000000000000004, 1.7976931348623157e+308}"));
+    gm_text_destroy(&text);
+}
+END_TEST
+
+/* --- Messages ----------------------------------------------------------------------------------------------------- */
 
 typedef struct message_case {
     const char *text, *message;
@@ -415,8 +429,7 @@ START_TEST(twenty_errors_are_enough)
 }
 END_TEST
 
-/* --- Limits
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Limits ------------------------------------------------------------------------------------------------------- */
 
 typedef struct deep_case {
     const char *before, *open, *middle, *close, *after;
@@ -484,8 +497,7 @@ START_TEST(heights_add_up)
 }
 END_TEST
 
-/* --- Damage
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Damage ------------------------------------------------------------------------------------------------------- */
 
 static void survive(const char *data, size_t bytes, const char *what)
 {
@@ -589,8 +601,7 @@ START_TEST(any_bytes_are_survived)
 }
 END_TEST
 
-/* --- Memory
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Memory ------------------------------------------------------------------------------------------------------- */
 
 typedef struct failing_allocator {
     int left;
@@ -654,6 +665,7 @@ int main(void)
     tcase_add_test(all, tensors_have_exact_values);
     tcase_add_loop_test(all, samples_come_back_equal_from_their_print, 0, sample_count);
     tcase_add_test(all, parentheses_are_printed_where_needed);
+    tcase_add_test(all, reals_are_printed_shortly_and_exactly);
     tcase_add_loop_test(all, messages_say_place_expected_and_found, 0, (int)GM_COUNT(messages));
     tcase_add_test(all, the_parser_goes_on_behind_a_wrong_declaration);
     tcase_add_test(all, twenty_errors_are_enough);
