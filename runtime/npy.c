@@ -96,6 +96,7 @@ static bool read_word(npy_reader *reader, const char *word)
 static gm_status read_descr(npy_reader *reader)
 {
     char descr[32];
+    skip_spaces(reader);
     size_t at = reader->at;
     if (!read_string(reader, descr, sizeof descr))
         return fail_at(reader, "a type such as '<f4'");
