@@ -1,6 +1,6 @@
 /* Checks the gradient rule of an operator: signed two-sided differences in double, from one line of a table.
  *
- *     gradcheck(&(gradcheck_case){"Transpose", {"Nx3x4"}, {GRAD_INTS("perm", 2, 0, 1)}});
+ *     gradcheck(&(gradcheck_case){.op = "Transpose", .inputs = {"Nx3x4"}, .attributes = {GRAD_INTS("perm", 2, 0, 1)}});
  *
  * An input is written as text:
  *     "Nx3x4"           a double input, drawn; N is the symbol N, bound to 2 before the graph runs; "scalar": rank 0

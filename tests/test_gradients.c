@@ -1,0 +1,91 @@
+/* Every gradient rule against finite differences, first and second order; an operator that has a rule and no case here
+ * fails the suite. */
+#include "tests/gradcheck.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IN(...)   .inputs = {__VA_ARGS__}
+#define WITH(...) .attributes = {__VA_ARGS__}
+
+static const gradcheck_case cases[] = {
+    /* shape.c */
+    {.op = "Identity", IN("Nx3")},
+    {.op = "Reshape", IN("Nx6", "int 3 [0 2 -1]")},
+    {.op = "Reshape", IN("Nx6", "int 2 [-1 3]")},
+    {.op = "Reshape", IN("Nx6", "int 1 [-1]")},
+    {.op = "Flatten", IN("Nx3x2")},
+    {.op = "Flatten", IN("2x3x2"), WITH(GRAD_INT("axis", -1))},
+    {.op = "Squeeze", IN("Nx1x2", "int 1 [1]")},
+    {.op = "Squeeze", IN("1x3x1")},
+    {.op = "Unsqueeze", IN("Nx2", "int 2 [0 -1]")},
+    {.op = "Transpose", IN("Nx3x4"), WITH(GRAD_INTS("perm", 2, 0, 1))},
+    {.op = "Transpose", IN("Nx3")},
+    {.op = "Expand", IN("3x1", "int 3 [2 1 4]")},
+    {.op = "Expand", IN("scalar", "int 2 [2 3]")},
+    /* move.c */
+    {.op = "Concat", IN("Nx2", "Nx3"), WITH(GRAD_INT("axis", 1))},
+    {.op = "Concat", IN("Nx2", "3x2", "Nx2"), WITH(GRAD_INT("axis", 0))},
+    {.op = "Slice", IN("Nx5", "int 1 [1]", "int 1 [-1]", "int 1 [1]")},
+    {.op = "Slice", IN("4x5", "int 2 [-1 4]", "int 2 [-9 0]", "int 2 [0 1]", "int 2 [-1 -2]")},
+    {.op = "Slice", IN("Nx5", "int 1 [0]", "int 1 [1]")},
+    {.op = "gmodel.SliceGrad", IN("Nx2", "int 2 [2 5]", "int 1 [1]", "int 1 [5]", "int 1 [1]", "int 1 [2]")},
+    {.op = "Split", IN("Nx5"), WITH(GRAD_INT("axis", 1), GRAD_INT("num_outputs", 2)), .outputs = 2},
+    {.op = "Split", IN("Nx5", "int 3 [1 3 1]"), WITH(GRAD_INT("axis", -1)), .outputs = 3, .unseeded = 2},
+};
+
+/* Rules that no finite difference can check, and why. */
+static const char *const exempt[] = {
+    "gmodel.Detach", /* its gradient is none by definition */
+};
+
+static void full_name(const gm_operator *op, char *buffer, size_t bytes)
+{
+    snprintf(buffer, bytes, "%s%s%s", op->domain, *op->domain ? "." : "", op->name);
+}
+
+START_TEST(RuleAgreesWithDifferences)
+{
+    if (gm_operator_find_name(cases[_i].op))
+        gradcheck(&cases[_i]);
+}
+END_TEST
+
+START_TEST(EveryRuleHasACase)
+{
+    char missing[2048] = "", name[128];
+    for (size_t i = 0; i < gm_operator_count(); i++) {
+        const gm_operator *op = gm_operator_at(i);
+        bool found = !op || (!op->gradient && (!op->expand || op->zero_gradient));
+        if (found)
+            continue;
+        full_name(op, name, sizeof name);
+        for (size_t k = 0; k < GM_COUNT(cases); k++)
+            found = found || strcmp(cases[k].op, name) == 0;
+        for (size_t k = 0; k < GM_COUNT(exempt); k++)
+            found = found || strcmp(exempt[k], name) == 0;
+        if (!found && strlen(missing) + strlen(name) + 2 < sizeof missing)
+            strcat(strcat(missing, " "), name);
+    }
+    ck_assert_msg(!*missing, "operators with a gradient and no case in test_gradients.c:%s", missing);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("gradients");
+    TCase *all = tcase_create("gradients");
+    SRunner *runner;
+    int failed;
+    tcase_set_timeout(all, 60);
+    tcase_add_loop_test(all, RuleAgreesWithDifferences, 0, (int)GM_COUNT(cases));
+    tcase_add_test(all, EveryRuleHasACase);
+    suite_add_tcase(suite, all);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
