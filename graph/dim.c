@@ -73,7 +73,7 @@ static gm_dim dim_of(size_t index)
 
 static const entry *entry_of(const gm_symbols *symbols, gm_dim dim)
 {
-    if (dim >= 0 || dim == GM_DIM_ERROR || !symbols || (uint64_t)(-(dim + 1)) >= symbols->count)
+    if (dim >= 0 || dim == GM_DIM_ERROR || (uint64_t)(-(dim + 1)) >= symbols->count)
         return NULL;
     return &symbols->entries[-(dim + 1)];
 }

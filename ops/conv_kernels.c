@@ -4,6 +4,7 @@
  * backward by weights; W has the shape [small channels, big channels / group, kernel...] in all three. */
 #include "ops/conv_window.h"
 #include "ops/onednn.h"
+#include "ops/winograd.h"
 
 #include <string.h>
 
@@ -403,20 +404,47 @@ static gm_status build(gm_lower *lower, gm_dnnl *dnnl, const role_rule *rule, pr
     return GM_OK;
 }
 
+/* The same convolution as Winograd's kernels see it; false where they do not apply. */
+static bool as_winograd(gm_conv_role role, const gm_conv_shape *s, gm_winograd_shape *out)
+{
+    static const gm_winograd_kind kinds[] = {GM_WINOGRAD_FORWARD, GM_WINOGRAD_TRANSPOSE, GM_WINOGRAD_WEIGHTS};
+    bool transpose = role == GM_CONV_TRANSPOSE;
+    if (s->spatial != 2 || s->group != 1)
+        return false;
+    for (int i = 1; i < GM_MAX_SPATIAL; i++)
+        if (s->kernel[i] != 5 || s->stride[i] != 1 || s->dilation[i] != 1)
+            return false;
+    *out = (gm_winograd_shape){.kind = kinds[role],
+                               .n = s->batch,
+                               .c = transpose ? s->small_channels : s->big_channels,
+                               .m = transpose ? s->big_channels : s->small_channels,
+                               .h = transpose ? s->small[1] : s->big[1],
+                               .w = transpose ? s->small[2] : s->big[2],
+                               .out_h = transpose ? s->big[1] : s->small[1],
+                               .out_w = transpose ? s->big[2] : s->small[2],
+                               .pad_top = transpose ? 4 - s->low[1] : s->low[1],
+                               .pad_left = transpose ? 4 - s->low[2] : s->low[2]};
+    return gm_winograd_fits(out);
+}
+
 static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
 {
     const gm_node *node = lower->node;
     const gm_value *first = gm_value_of(lower->graph, node->inputs[0]);
     const gm_value *second = gm_value_of(lower->graph, node->inputs[1]);
     const gm_value *output = gm_value_of(lower->graph, node->outputs[0]);
-    bool own_bias = role == GM_CONV_TRANSPOSE && node->input_count > 2 && node->inputs[2], declined = false;
+    bool own_bias = role == GM_CONV_TRANSPOSE && node->input_count > 2 && node->inputs[2], declined = false, has_bias;
     gm_conv_shape shape;
+    gm_winograd_shape winograd;
     problem p;
     gm_dnnl *dnnl;
     gm_status status;
     if (lower->reference || !gm_lower_all_float(lower) || first->dims[0] < 1)
         return GM_OK;
     gm_conv_shape_of(node, role, first->rank, first->dims, second->dims, output->dims, &shape);
+    has_bias = role != GM_CONV_WEIGHT_GRAD && node->input_count > 2 && node->inputs[2];
+    if (!lower->direct && !has_bias && as_winograd(role, &shape, &winograd))
+        return gm_winograd_lower(lower, &winograd);
     describe_problem(&shape, rules[role].kind, &p);
     dnnl = gm_dnnl_create(lower->context, lower->pool, lower->threads);
     if (!dnnl)

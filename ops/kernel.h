@@ -29,11 +29,11 @@ bool gm_layout_equal(gm_layout a, gm_layout b);
 const char *gm_layout_name(gm_layout layout);
 
 typedef struct gm_kernel_arguments {
-    void *const *in;   /* per node input; NULL for an omitted one */
-    void *const *out;  /* per node output; NULL for one nobody wants */
-    void *scratch;     /* scratch_bytes, 64-byte aligned */
-    uint64_t seed;     /* of the model or as overridden */
-    uint64_t run;      /* how often the step has run */
+    void *const *in;  /* per node input; NULL for an omitted one */
+    void *const *out; /* per node output; NULL for one nobody wants */
+    void *scratch;    /* scratch_bytes, 64-byte aligned */
+    uint64_t seed;    /* of the model or as overridden */
+    uint64_t run;     /* how often the step has run */
     int threads;
     bool override_seeds; /* `seed` also replaces seeds that nodes carry themselves */
 } gm_kernel_arguments;
@@ -44,7 +44,8 @@ typedef struct gm_kernel {
     void *state;                  /* in lower->pool unless destroy frees it */
 } gm_kernel;
 
-#define GM_MAX_ARITY 8 /* of nodes with a non-NULL `lower`, except updates and fused groups, which use the arrays' counts */
+#define GM_MAX_ARITY                                                                                                   \
+    8 /* of nodes with a non-NULL `lower`, except updates and fused groups, which use the arrays' counts */
 
 typedef struct gm_lower {
     gm_context *context;
@@ -52,8 +53,8 @@ typedef struct gm_lower {
     const gm_graph *graph;
     const gm_node *node;
     int threads;
-    bool reference;    /* asked to use reference kernels only */
-    bool deterministic_math_direct; /* no Winograd and the like (--math direct) */
+    bool reference; /* asked to use reference kernels only */
+    bool direct;    /* no convolution by transforms (Winograd): --math direct */
 
     /* in: layouts in which the inputs are now (gm_layout_any for a state entry not laid out yet). */
     const gm_layout *in_layout;

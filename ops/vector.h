@@ -1,0 +1,12 @@
+/* One loop, compiled for several instruction sets; the processor's best is chosen when the program starts. */
+#ifndef GM_OPS_VECTOR_H
+#define GM_OPS_VECTOR_H
+
+/* Before a function whose loops should be vectorized widely. Plain C wherever the compiler cannot do it. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
+#define GM_VECTOR __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define GM_VECTOR
+#endif
+
+#endif

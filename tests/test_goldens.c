@@ -1,0 +1,393 @@
+/* Replays training runs recorded with PyTorch in double (tests/goldens) on the shipped models, through the public API:
+ * every loss, the norms of the first gradients, the parameters after the first and the last update, running statistics. */
+#include <cjson/cJSON.h>
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/gmodel.h"
+
+#define SOURCE_ROOT GM_TEST_SOURCE "/.."
+
+typedef struct gm_layer { /* of the golden -> prefix of the paths in the model */
+    const char *golden, *path;
+} gm_layer;
+
+typedef struct gm_updater { /* which step updates a net of the golden */
+    const char *net, *step, *loss_name, *report;
+} gm_updater;
+
+typedef struct gm_case {
+    const char *name, *model;
+    const char *settings[4];
+    gm_updater updaters[3];
+    gm_layer layers[12];
+    struct {
+        const char *golden, *feed; /* input -> input name; NULL feed: the step's only random source of numbers */
+    } inputs[4];
+} gm_case;
+
+static const gm_case cases[] = {
+    {"dcgan_fashion",
+     "models/dcgan.gmodel",
+     {"dropout=0"},
+     {{"G", "adversarial", "loss_G", "g_loss"}, {"D", "adversarial", "loss_D", "d_loss"}},
+     {{"G.fc1", "generator.h0.Dense"},
+      {"G.bn1", "generator.h0.BatchNorm"},
+      {"G.ct1", "generator.h1.ConvTranspose2d"},
+      {"G.bn2", "generator.h1.BatchNorm"},
+      {"G.ct2", "generator.h2.ConvTranspose2d"},
+      {"G.bn3", "generator.h2.BatchNorm"},
+      {"G.ct3", "generator.image.ConvTranspose2d"},
+      {"D.conv1", "discriminator.h1.Conv2d"},
+      {"D.conv2", "discriminator.h2.Conv2d"},
+      {"D.fc1", "discriminator.logit.Dense"}},
+     {{"x", "image"}, {"z", NULL}}},
+    {"mlp_gan_bce",
+     "models/gan.gmodel",
+     {NULL},
+     {{"G", "artist", "loss_G", "g_loss"}, {"D", "critic", "loss_D", "d_loss"}},
+     {{"G.fc1", "generator.fc1.Linear"},
+      {"G.fc2", "generator.fc2.Linear"},
+      {"G.fc3", "generator.fc3.Linear"},
+      {"D.fc1", "discriminator.fc1.Linear"},
+      {"D.fc2", "discriminator.fc2.Linear"},
+      {"D.fc3", "discriminator.fc3.Linear"}},
+     {{"x", "image"}, {"z", NULL}}},
+};
+
+static gm_context *context;
+
+static void require(gm_status status)
+{
+    ck_assert_msg(status == GM_OK, "%s: %s", gm_status_name(status), gm_context_message(context));
+}
+
+static cJSON *read_json(const char *name)
+{
+    char path[512];
+    long length;
+    char *text;
+    cJSON *json;
+    snprintf(path, sizeof path, SOURCE_ROOT "/tests/goldens/%s.json", name);
+    FILE *file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "%s is missing", path);
+    fseek(file, 0, SEEK_END);
+    length = ftell(file);
+    rewind(file);
+    text = calloc(1, (size_t)length + 1);
+    ck_assert(fread(text, 1, (size_t)length, file) == (size_t)length);
+    fclose(file);
+    json = cJSON_Parse(text);
+    ck_assert_msg(json != NULL, "%s is not JSON", path);
+    free(text);
+    return json;
+}
+
+static double number(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    ck_assert_msg(cJSON_IsNumber(item), "%s is not a number", key);
+    return item->valuedouble;
+}
+
+static const cJSON *item(const cJSON *object, const char *key)
+{
+    const cJSON *found = cJSON_GetObjectItemCaseSensitive(object, key);
+    ck_assert_msg(found != NULL, "%s is missing", key);
+    return found;
+}
+
+static uint32_t hash(uint32_t i, uint32_t seed)
+{
+    uint32_t x = i * 0x9E3779B9u + seed * 0x85EBCA6Bu;
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    return x ^ x >> 16;
+}
+
+static void fill(float *out, size_t count, double low, double high, uint32_t seed)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)(low + (high - low) * ((hash((uint32_t)i, seed) >> 8) * 0x1p-24));
+}
+
+START_TEST(hash_gives_the_documented_numbers)
+{
+    ck_assert_uint_eq(hash(0, 0), 0);
+    ck_assert_uint_eq(hash(1, 0), 0x01fce552u);
+    ck_assert_uint_eq(hash(0, 1), 0x1efee872u);
+    ck_assert_uint_eq(hash(12345, 1000), 0xba5ef850u);
+}
+END_TEST
+
+/* "G.fc1.W" -> "generator.h0.Dense.W"; running statistics "G.bn1.mean" -> "....m". */
+static void path_of(const gm_case *test, const char *golden, char *path, size_t bytes)
+{
+    const char *dot = strrchr(golden, '.'), *suffix = dot + 1;
+    suffix = strcmp(suffix, "mean") == 0 ? "m" : strcmp(suffix, "var") == 0 ? "v" : suffix;
+    for (size_t i = 0; test->layers[i].golden; i++)
+        if (strlen(test->layers[i].golden) == (size_t)(dot - golden) &&
+            strncmp(test->layers[i].golden, golden, (size_t)(dot - golden)) == 0) {
+            snprintf(path, bytes, "%s.%s", test->layers[i].path, suffix);
+            return;
+        }
+    ck_abort_msg("no layer for %s", golden);
+}
+
+static size_t count_of(const cJSON *shape)
+{
+    size_t count = 1;
+    const cJSON *dim;
+    cJSON_ArrayForEach(dim, shape) count *= (size_t)dim->valuedouble;
+    return count;
+}
+
+static float *read_state(gm_trainer *trainer, const char *path, size_t count)
+{
+    float *data = malloc(count * sizeof *data);
+    require(gm_trainer_read(trainer, path, data, count * sizeof *data));
+    return data;
+}
+
+static void close_to(const char *what, const char *name, double found, double wanted, double tolerance)
+{
+    ck_assert_msg(fabs(found - wanted) <= tolerance, "%s of %s: %.12g, expected %.12g within %.3g (off by %.3g)", what,
+                  name, found, wanted, tolerance, fabs(found - wanted));
+}
+
+static double one_tolerance(const cJSON *tolerance)
+{
+    return tolerance->valuedouble;
+}
+
+static void check_values(gm_trainer *trainer, const char *path, const cJSON *entry, const char *when)
+{
+    const cJSON *wanted = item(entry, when), *tolerance = item(wanted, "tol"), *index = item(entry, "index"), *at;
+    size_t count = count_of(item(entry, "shape"));
+    float *data = read_state(trainer, path, count);
+    double sum = 0, squares = 0;
+    int k = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += (double)data[i];
+        squares += (double)data[i] * (double)data[i];
+    }
+    close_to("sum", path, sum, number(wanted, "sum"), number(tolerance, "sum"));
+    close_to("l2", path, sqrt(squares), number(wanted, "l2"), number(tolerance, "l2"));
+    cJSON_ArrayForEach(at, index)
+    {
+        double value = cJSON_GetArrayItem(item(wanted, "value"), k++)->valuedouble;
+        close_to(when, path, (double)data[(size_t)at->valuedouble], value, one_tolerance(item(tolerance, "value")));
+    }
+    free(data);
+}
+
+static void write_parameters(gm_trainer *trainer, const gm_case *test, const cJSON *golden)
+{
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, item(golden, "params"))
+    {
+        char path[256];
+        size_t count = count_of(item(entry, "shape"));
+        float *data = malloc(count * sizeof *data);
+        path_of(test, item(entry, "name")->valuestring, path, sizeof path);
+        fill(data, count, number(entry, "lo"), number(entry, "hi"), (uint32_t)number(entry, "seed"));
+        require(gm_trainer_write(trainer, path, data, count * sizeof *data));
+        free(data);
+    }
+}
+
+static const gm_updater *updater_of(const gm_case *test, const char *net)
+{
+    for (size_t i = 0; test->updaters[i].net; i++)
+        if (strcmp(test->updaters[i].net, net) == 0)
+            return &test->updaters[i];
+    ck_abort_msg("no step updates net %s", net);
+    return NULL;
+}
+
+/* The random numbers of a step that are not Dropout's. */
+static const char *noise_path(gm_trainer *trainer, const char *step)
+{
+    for (size_t i = 0; i < gm_trainer_feed_count(trainer, step); i++) {
+        gm_tensor_view view;
+        int is_draw = 0;
+        require(gm_trainer_feed(trainer, step, i, &view, &is_draw));
+        if (is_draw && strstr(view.name, "Random"))
+            return view.name;
+    }
+    ck_abort_msg("step %s draws no noise", step);
+    return NULL;
+}
+
+static void run_update(gm_trainer *trainer, const gm_case *test, const cJSON *golden, const cJSON *update)
+{
+    const char *step = updater_of(test, cJSON_GetArrayItem(item(update, "nets"), 0)->valuestring)->step;
+    const cJSON *seed, *loss;
+    gm_feed feeds[4];
+    size_t count = 0;
+    cJSON_ArrayForEach(seed, item(update, "seeds"))
+    {
+        const cJSON *input = item(item(golden, "inputs"), seed->string);
+        size_t elements = count_of(item(input, "shape"));
+        float *data = aligned_alloc(64, (elements * sizeof *data + 63) / 64 * 64);
+        fill(data, elements, number(input, "lo"), number(input, "hi"), (uint32_t)seed->valuedouble);
+        feeds[count].name = NULL;
+        for (size_t i = 0; test->inputs[i].golden; i++)
+            if (strcmp(test->inputs[i].golden, seed->string) == 0)
+                feeds[count].name = test->inputs[i].feed ? test->inputs[i].feed : noise_path(trainer, step);
+        ck_assert_msg(feeds[count].name != NULL, "nothing is fed %s", seed->string);
+        feeds[count].data = data;
+        feeds[count++].bytes = elements * sizeof *data;
+    }
+    require(gm_trainer_step(trainer, step, feeds, count));
+    cJSON_ArrayForEach(loss, item(update, "losses"))
+    {
+        for (size_t i = 0; test->updaters[i].net; i++) {
+            double value;
+            if (strcmp(test->updaters[i].loss_name, loss->string) != 0)
+                continue;
+            require(gm_trainer_report(trainer, test->updaters[i].report, &value));
+            close_to("loss", loss->string, value, loss->valuedouble, number(item(update, "tol"), loss->string));
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)feeds[i].data);
+}
+
+/* After the first update of each of its nets: gradients that entered it and parameters it left. */
+static void check_first(gm_trainer *trainer, const gm_case *test, const cJSON *golden, const char *net)
+{
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, item(golden, "params"))
+    {
+        char path[256];
+        double norm;
+        if (strcmp(item(entry, "net")->valuestring, net) != 0)
+            continue;
+        path_of(test, item(entry, "name")->valuestring, path, sizeof path);
+        require(gm_trainer_gradient_norm(trainer, updater_of(test, net)->step, path, &norm));
+        close_to("gradient norm", path, norm, number(entry, "grad0_l2"), number(entry, "grad0_tol"));
+        check_values(trainer, path, entry, "first");
+    }
+}
+
+static void replay(const gm_case *test)
+{
+    cJSON *golden = read_json(test->name);
+    gm_model_options model_options;
+    gm_trainer_options trainer_options;
+    gm_model *model;
+    gm_trainer *trainer;
+    const cJSON *update, *net, *entry;
+    char file[512], seen[64] = "";
+    size_t updates = 0;
+    snprintf(file, sizeof file, SOURCE_ROOT "/%s", test->model);
+    gm_model_options_default(&model_options, sizeof model_options);
+    model_options.settings = test->settings;
+    while (test->settings[model_options.setting_count])
+        model_options.setting_count++;
+    require(gm_model_load(context, file, &model_options, &model));
+    gm_trainer_options_default(&trainer_options, sizeof trainer_options);
+    trainer_options.batch = (int64_t)number(golden, "B");
+    require(gm_trainer_create(model, &trainer_options, &trainer));
+    require(gm_trainer_keep_gradients(trainer, 1));
+    write_parameters(trainer, test, golden);
+    cJSON_ArrayForEach(update, item(golden, "updates"))
+    {
+        run_update(trainer, test, golden, update);
+        updates++;
+        cJSON_ArrayForEach(net, item(update, "nets"))
+        {
+            if (strstr(seen, net->valuestring))
+                continue;
+            strcat(seen, net->valuestring);
+            check_first(trainer, test, golden, net->valuestring);
+        }
+    }
+    ck_assert_uint_gt(updates, 0);
+    cJSON_ArrayForEach(entry, item(golden, "params"))
+    {
+        char path[256];
+        path_of(test, item(entry, "name")->valuestring, path, sizeof path);
+        check_values(trainer, path, entry, "final");
+    }
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(golden, "running"))
+    {
+        char path[256];
+        path_of(test, item(entry, "name")->valuestring, path, sizeof path);
+        check_values(trainer, path, entry, "final");
+    }
+    gm_trainer_destroy(trainer);
+    gm_model_destroy(model);
+    cJSON_Delete(golden);
+}
+
+START_TEST(trajectory_is_pytorchs)
+{
+    replay(&cases[_i]);
+}
+END_TEST
+
+/* minmax_xy: x, y and x * y after each round are integers, exact. */
+START_TEST(minmax_game_is_exact)
+{
+    cJSON *golden = read_json("minmax_xy");
+    gm_model *model;
+    gm_trainer *trainer;
+    int count = cJSON_GetArraySize(item(golden, "x"));
+    require(gm_model_load(context, SOURCE_ROOT "/models/minmax.gmodel", NULL, &model));
+    require(gm_trainer_create(model, NULL, &trainer));
+    ck_assert_int_eq(count, 7);
+    for (int t = 0; t < count; t++) {
+        float x, y;
+        if (t > 0) {
+            require(gm_trainer_step(trainer, "up", NULL, 0));
+            require(gm_trainer_step(trainer, "down", NULL, 0));
+        }
+        require(gm_trainer_read(trainer, "x.v", &x, sizeof x));
+        require(gm_trainer_read(trainer, "y.v", &y, sizeof y));
+        ck_assert_msg((double)x == cJSON_GetArrayItem(item(golden, "x"), t)->valuedouble, "x is %g at %d", (double)x,
+                      t);
+        ck_assert_msg((double)y == cJSON_GetArrayItem(item(golden, "y"), t)->valuedouble, "y is %g at %d", (double)y,
+                      t);
+        ck_assert_msg((double)(x * y) == cJSON_GetArrayItem(item(golden, "f"), t)->valuedouble, "f at %d", t);
+    }
+    gm_trainer_destroy(trainer);
+    gm_model_destroy(model);
+    cJSON_Delete(golden);
+}
+END_TEST
+
+static void open_context(void)
+{
+    ck_assert_int_eq(gm_context_create(NULL, &context), GM_OK);
+}
+
+static void close_context(void)
+{
+    gm_context_destroy(context);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("goldens");
+    TCase *tests = tcase_create("trajectories");
+    SRunner *runner;
+    int failed;
+    tcase_set_timeout(tests, 300);
+    tcase_add_checked_fixture(tests, open_context, close_context);
+    tcase_add_test(tests, hash_gives_the_documented_numbers);
+    tcase_add_loop_test(tests, trajectory_is_pytorchs, 0, (int)(sizeof cases / sizeof cases[0]));
+    tcase_add_test(tests, minmax_game_is_exact);
+    suite_add_tcase(suite, tests);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
