@@ -203,6 +203,7 @@ static gm_status lower_node(gm_plan *plan, const gm_node *node, const gm_use *us
                       .node = node,
                       .threads = plan->context->options.threads,
                       .reference = plan->reference,
+                      .direct = plan->context->options.direct_math != 0,
                       .in_layout = in_layout,
                       .out_wanted = out_wanted,
                       .in_want = in_want,
