@@ -1,5 +1,6 @@
 /* Layouts, reorders and the kernel that runs an operator's reference function. */
 #include "ops/onednn.h"
+#include "ops/philox.h"
 
 #include <string.h>
 
@@ -65,8 +66,7 @@ bool gm_lower_all_float(const gm_lower *lower)
 typedef struct reference_state {
     gm_compute compute;
     gm_tensor *in, *out;
-    uint64_t path_hash, own_seed;
-    bool has_own_seed;
+    gm_draw draw;
 } reference_state;
 
 static gm_status run_reference(const void *state_pointer, const gm_kernel_arguments *arguments)
@@ -79,13 +79,9 @@ static gm_status run_reference(const void *state_pointer, const gm_kernel_argume
         state->in[i].data = node->inputs[i] ? arguments->in[i] : NULL;
     for (size_t i = 0; i < node->output_count; i++)
         state->out[i].data = node->outputs[i] ? arguments->out[i] : NULL;
-    if (state->has_own_seed) {
-        compute.key = (arguments->override_seeds ? arguments->seed : state->own_seed) ^ state->path_hash;
-        compute.run = 0;
-    } else {
-        compute.key = arguments->seed ^ state->path_hash;
-        compute.run = arguments->run;
-    }
+    compute.run = arguments->run;
+    compute.key = gm_draw_key(&state->draw, arguments->seed, arguments->override_seeds, &compute.run);
+    compute.override_seeds = arguments->override_seeds;
     return node->op->reference(&compute);
 }
 
@@ -108,7 +104,6 @@ static gm_status describe_tensor(gm_lower *lower, gm_value_id id, gm_tensor *ten
 gm_status gm_lower_reference(gm_lower *lower)
 {
     const gm_node *node = lower->node;
-    const gm_attribute *seed = gm_node_attribute(node, "seed");
     reference_state *state;
     if (!node->op->reference)
         return gm_fail(lower->context, GM_ERROR_UNSUPPORTED, "operator %s has no kernel for these types",
@@ -127,10 +122,7 @@ gm_status gm_lower_reference(gm_lower *lower)
     }
     state->compute = (gm_compute){.context = lower->context, .node = node, .in = state->in, .out = state->out};
     state->path_hash = gm_hash64(node->path ? node->path : "");
-    if (seed) {
-        state->has_own_seed = true;
-        state->own_seed = seed->kind == GM_ATTRIBUTE_INT ? (uint64_t)seed->i : (uint64_t)(int64_t)seed->f;
-    }
+    state->draw = gm_draw_of(node);
     lower->scratch_bytes = 0;
     lower->kernel = (gm_kernel){run_reference, NULL, state};
     return GM_OK;

@@ -1,15 +1,16 @@
 /* MatMul (opset 13) and Gemm (opset 13).
  *
- *   MatMul  A [batch..., M, K], B [batch..., K, N] -> Y [batch..., M, N], batches broadcast as in NumPy; an A of rank 1 is a
- *           row and a B of rank 1 a column, whose axis Y does not have
- *   Gemm    Y [M, N] = alpha op(A) op(B) + beta C, C broadcast to [M, N] */
+ *   MatMul  A [batch..., M, K], B [batch..., K, N] -> Y [batch..., M, N], batches broadcast as in NumPy; an A of rank 1
+ * is a row and a B of rank 1 a column, whose axis Y does not have Gemm    Y [M, N] = alpha op(A) op(B) + beta C, C
+ * broadcast to [M, N] */
 #include "ops/onednn.h"
 
 #include <string.h>
 
 #define PARALLEL_ELEMENTS 16384
 
-/* --- Sizes ----------------------------------------------------------------------------------------------------------------- */
+/* --- Sizes
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 /* A product in plain numbers. Batches count over the broadcast batch axes; steps are 0 along a broadcast axis. */
 typedef struct product_shape {
@@ -70,7 +71,8 @@ static void matrix_of(const product_shape *s, int64_t batch, int64_t *a_out, int
     }
 }
 
-/* --- Inference ------------------------------------------------------------------------------------------------------------- */
+/* --- Inference
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static gm_status infer_matmul(gm_graph *graph, gm_node *node)
 {
@@ -83,7 +85,8 @@ static gm_status infer_matmul(gm_graph *graph, gm_node *node)
         return gm_node_fail(graph, node, "takes no scalars; use Mul");
     inner = b.dims[b.rank > 1 ? b.rank - 2 : 0];
     if (a.dims[a.rank - 1] != inner)
-        return gm_node_fail(graph, node, "shapes %s and %s do not fit: the last axis of A is not the first of B's matrix",
+        return gm_node_fail(graph, node,
+                            "shapes %s and %s do not fit: the last axis of A is not the first of B's matrix",
                             gm_shape_text(graph, node->inputs[0], left, sizeof left),
                             gm_shape_text(graph, node->inputs[1], right, sizeof right));
     batch_rank = (a.rank > b.rank ? a.rank : b.rank) - 2;
@@ -131,9 +134,11 @@ static gm_status infer_gemm(gm_graph *graph, gm_node *node)
     return graph->status;
 }
 
-/* --- Gradients ------------------------------------------------------------------------------------------------------------- */
+/* --- Gradients
+ * ------------------------------------------------------------------------------------------------------------- */
 
-static gm_value_id emit_gemm(gm_graph *graph, gm_value_id a, gm_value_id b, bool transpose_a, bool transpose_b, double alpha)
+static gm_value_id emit_gemm(gm_graph *graph, gm_value_id a, gm_value_id b, bool transpose_a, bool transpose_b,
+                             double alpha)
 {
     gm_attribute list[3] = {gm_attribute_int("transA", transpose_a), gm_attribute_int("transB", transpose_b),
                             gm_attribute_float("alpha", alpha)};
@@ -221,15 +226,15 @@ static gm_status matmul_gradient(gm_gradient *g)
     if (!g->wanted[1])
         return graph->status;
     if (r.rank == 2 && gm_dim_is_known(l.dims[l.rank - 1]) && gm_dim_is_known(r.dims[1]))
-        g->dx[1] = take_back(graph,
-                             emit_gemm(graph, flatten_rows(graph, left), flatten_rows(graph, dy), true, false, 1.0),
-                             right, b);
+        g->dx[1] = take_back(
+            graph, emit_gemm(graph, flatten_rows(graph, left), flatten_rows(graph, dy), true, false, 1.0), right, b);
     else
         g->dx[1] = take_back(graph, gm_emit2(graph, "MatMul", swap_last(graph, left), dy), right, b);
     return graph->status;
 }
 
-/* --- Reference ------------------------------------------------------------------------------------------------------------- */
+/* --- Reference
+ * ------------------------------------------------------------------------------------------------------------- */
 
 /* Element (row, column) of a matrix that starts at `base`, `rows` x `columns` after transposing. */
 static int64_t at(int64_t base, bool transpose, int64_t rows, int64_t columns, int64_t row, int64_t column)
@@ -256,7 +261,8 @@ static gm_status matmul_reference(const gm_compute *compute)
         uint64_t exact = 0; /* integers wrap around as in NumPy */
         matrix_of(&s, i / s.n / s.m, &matrix_a, &matrix_b);
         for (int64_t k = 0; k < s.k; k++) {
-            int64_t p = at(matrix_a * s.m * s.k, false, s.m, s.k, row, k), q = at(matrix_b * s.k * s.n, false, s.k, s.n, k, column);
+            int64_t p = at(matrix_a * s.m * s.k, false, s.m, s.k, row, k),
+                    q = at(matrix_b * s.k * s.n, false, s.k, s.n, k, column);
             if (floating)
                 sum += load(a, p) * load(b, q);
             else
@@ -297,7 +303,8 @@ static gm_status gemm_reference(const gm_compute *compute)
     return GM_OK;
 }
 
-/* --- Lowering -------------------------------------------------------------------------------------------------------------- */
+/* --- Lowering
+ * -------------------------------------------------------------------------------------------------------------- */
 
 typedef struct product_state {
     gm_context *context;
@@ -353,8 +360,8 @@ static void matrix_strides(int rank, const int64_t *dims, bool transpose, int64_
     }
 }
 
-static const gm_md *matrix_md(gm_dnnl *dnnl, const product_shape *s, const int64_t *steps, int64_t rows, int64_t columns,
-                              bool transpose)
+static const gm_md *matrix_md(gm_dnnl *dnnl, const product_shape *s, const int64_t *steps, int64_t rows,
+                              int64_t columns, bool transpose)
 {
     int rank = s->batch_rank + 2;
     int64_t dims[GM_MAX_RANK + 2], strides[GM_MAX_RANK + 2];
@@ -437,8 +444,8 @@ static gm_status lower_matmul(gm_lower *lower)
     return lower_product(lower, &state, s->batches > 1, false);
 }
 
-/* The gemm function is the better one for most shapes, vectors above all, and for products that get something added; the
- * primitive packs a large transposed B about twice as fast ([128, 1024] x [1024, 1024] on AVX-512). */
+/* The gemm function is the better one for most shapes, vectors above all, and for products that get something added;
+ * the primitive packs a large transposed B about twice as fast ([128, 1024] x [1024, 1024] on AVX-512). */
 static gm_status lower_gemm(gm_lower *lower)
 {
     const gm_node *node = lower->node;
@@ -448,7 +455,8 @@ static gm_status lower_gemm(gm_lower *lower)
     bool bias;
     if (lower->reference || !gm_lower_all_float(lower))
         return GM_OK;
-    gemm_shape(node, gm_value_of(lower->graph, node->inputs[0])->dims, gm_value_of(lower->graph, node->inputs[1])->dims, s);
+    gemm_shape(node, gm_value_of(lower->graph, node->inputs[0])->dims, gm_value_of(lower->graph, node->inputs[1])->dims,
+               s);
     state.alpha = (float)gm_node_float(node, "alpha", 1.0);
     state.beta = (float)gm_node_float(node, "beta", 1.0);
     state.has_c = c && state.beta != 0.0f;
@@ -459,10 +467,12 @@ static gm_status lower_gemm(gm_lower *lower)
     bias = state.has_c && state.beta == 1.0f && c->rank >= 1 && c->dims[c->rank - 1] == s->n &&
            (c->rank == 1 || c->dims[0] == 1);
     return lower_product(lower, &state,
-                         s->transpose_b && s->k >= 512 && s->n >= 64 && state.alpha == 1.0f && (bias || !state.has_c), bias);
+                         s->transpose_b && s->k >= 512 && s->n >= 64 && state.alpha == 1.0f && (bias || !state.has_c),
+                         bias);
 }
 
-/* --- Tables ---------------------------------------------------------------------------------------------------------------- */
+/* --- Tables
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 #define MATRIX_TYPES                                                                                                   \
     (GM_TYPES_FLOATING | GM_TYPES(GM_INT32) | GM_TYPES(GM_INT64) | GM_TYPES(GM_UINT32) | GM_TYPES(GM_UINT64))

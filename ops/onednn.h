@@ -75,8 +75,8 @@ dnnl_primitive_desc_t gm_dnnl_pooling(gm_dnnl *dnnl, dnnl_alg_kind_t algorithm, 
                                       const gm_md *destination, const gm_dnnl_window *window);
 dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const gm_md *weights, const gm_md *bias,
                                      const gm_md *destination);
-/* C = alpha op(A) op(B) + beta C, all row-major, with as many OpenMP threads as the caller has set. A: [M, K], or [K, M] with
- * transpose_a; B: [K, N], or [N, K]. False: refused. */
+/* C = alpha op(A) op(B) + beta C, all row-major, with as many OpenMP threads as the caller has set. A: [M, K], or [K,
+ * M] with transpose_a; B: [K, N], or [N, K]. False: refused. */
 bool gm_dnnl_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
                   const float *b, float beta, float *c);
 /* "jit:avx512_core": for tests and measurements. */
