@@ -125,8 +125,7 @@ static gm_status infer_conv_weight_grad(gm_graph *graph, gm_node *node)
     return graph->status;
 }
 
-/* --- Gradients
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Gradients ---------------------------------------------------------------------------------------------------- */
 
 /* The window of one node with explicit pads, as attributes for the three operators. */
 typedef struct window_attributes {
@@ -242,8 +241,7 @@ static gm_status conv_weight_grad_gradient(gm_gradient *g)
     return g->graph->status;
 }
 
-/* --- Tables
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Tables ------------------------------------------------------------------------------------------------------- */
 
 #define WINDOW_ATTRIBUTES                                                                                              \
     {.name = "auto_pad", .kind = GM_ATTRIBUTE_STRING, .presence = GM_DEFAULT, .s = "NOTSET"},                          \

@@ -10,8 +10,7 @@
 
 #define PARALLEL_ELEMENTS 16384
 
-/* --- Reference
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Reference ---------------------------------------------------------------------------------------------------- */
 
 static inline double load(const gm_tensor *tensor, int64_t index)
 {
@@ -138,8 +137,7 @@ gm_status gm_conv_weight_grad_reference(const gm_compute *compute)
     return GM_OK;
 }
 
-/* --- oneDNN
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- oneDNN ------------------------------------------------------------------------------------------------------- */
 
 enum { BIG, WEIGHTS, SMALL, TENSORS };
 
@@ -305,8 +303,7 @@ static gm_status add_convolution(gm_dnnl *dnnl, const problem *p, const choice *
     return copy_result ? gm_dnnl_add_reorder(dnnl, &padded_result, &plain_result) : GM_OK;
 }
 
-/* --- Bias of ConvTranspose
- * ------------------------------------------------------------------------------------------------ */
+/* --- Bias of ConvTranspose ---------------------------------------------------------------------------------------- */
 
 typedef struct biased_state {
     gm_kernel inner;
@@ -349,8 +346,7 @@ static gm_status add_bias(gm_lower *lower, const gm_conv_shape *shape)
     return GM_OK;
 }
 
-/* --- Lowering
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- Lowering ----------------------------------------------------------------------------------------------------- */
 
 typedef struct role_rule {
     gm_conv_role role;

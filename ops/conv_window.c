@@ -91,8 +91,7 @@ static int64_t at_least_zero(int64_t x)
     return x > 0 ? x : 0;
 }
 
-/* --- Conv, pooling
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Conv, pooling ------------------------------------------------------------------------------------------------ */
 
 void gm_window_pads(gm_window *window, const int64_t *big)
 {
@@ -146,8 +145,7 @@ gm_status gm_window_resolve(gm_graph *graph, const gm_node *node, gm_window *win
     return GM_OK;
 }
 
-/* --- ConvTranspose
- * --------------------------------------------------------------------------------------------------------- */
+/* --- ConvTranspose ------------------------------------------------------------------------------------------------ */
 
 /* Size with no pads at all: stride * (small - 1) + output_padding + extent. */
 static int64_t full_size(const gm_window *window, int i, int64_t small)
@@ -201,8 +199,7 @@ gm_status gm_window_resolve_transposed(gm_graph *graph, const gm_node *node, gm_
     return GM_OK;
 }
 
-/* --- Convolution
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Convolution -------------------------------------------------------------------------------------------------- */
 
 void gm_conv_shape_of(const gm_node *node, gm_conv_role role, int rank, const int64_t *first, const int64_t *second,
                       const int64_t *output, gm_conv_shape *shape)

@@ -36,8 +36,7 @@ gm_status gm_window_resolve_transposed(gm_graph *graph, const gm_node *node, gm_
 void gm_window_pads(gm_window *window, const int64_t *big);
 void gm_window_pads_transposed(gm_window *window, const int64_t *small);
 
-/* --- Convolution
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Convolution -------------------------------------------------------------------------------------------------- */
 
 /* Everything a kernel needs; sizes are filled up to three spatial axes with leading ones. */
 typedef struct gm_conv_shape {

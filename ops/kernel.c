@@ -60,8 +60,7 @@ bool gm_lower_all_float(const gm_lower *lower)
     return all;
 }
 
-/* --- Reference kernels
- * --------------------------------------------------------------------------------------------------- */
+/* --- Reference kernels -------------------------------------------------------------------------------------------- */
 
 typedef struct reference_state {
     gm_compute compute;
@@ -81,7 +80,6 @@ static gm_status run_reference(const void *state_pointer, const gm_kernel_argume
         state->out[i].data = node->outputs[i] ? arguments->out[i] : NULL;
     compute.run = arguments->run;
     compute.key = gm_draw_key(&state->draw, arguments->seed, arguments->override_seeds, &compute.run);
-    compute.override_seeds = arguments->override_seeds;
     return node->op->reference(&compute);
 }
 
@@ -121,15 +119,13 @@ gm_status gm_lower_reference(gm_lower *lower)
         lower->out_layout[i] = gm_layout_plain;
     }
     state->compute = (gm_compute){.context = lower->context, .node = node, .in = state->in, .out = state->out};
-    state->path_hash = gm_hash64(node->path ? node->path : "");
     state->draw = gm_draw_of(node);
     lower->scratch_bytes = 0;
     lower->kernel = (gm_kernel){run_reference, NULL, state};
     return GM_OK;
 }
 
-/* --- Reorders
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Reorders ----------------------------------------------------------------------------------------------------- */
 
 typedef struct reorder_state {
     size_t element_bytes, bytes;
@@ -223,8 +219,7 @@ gm_status gm_lower_reorder(gm_context *context, gm_pool *pool, gm_type type, int
     return GM_OK;
 }
 
-/* --- Name
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- Name --------------------------------------------------------------------------------------------------------- */
 
 #define TEXT(number)   #number
 #define NUMBER(number) TEXT(number)

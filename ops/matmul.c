@@ -9,8 +9,7 @@
 
 #define PARALLEL_ELEMENTS 16384
 
-/* --- Sizes
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- Sizes -------------------------------------------------------------------------------------------------------- */
 
 /* A product in plain numbers. Batches count over the broadcast batch axes; steps are 0 along a broadcast axis. */
 typedef struct product_shape {
@@ -71,8 +70,7 @@ static void matrix_of(const product_shape *s, int64_t batch, int64_t *a_out, int
     }
 }
 
-/* --- Inference
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Inference ---------------------------------------------------------------------------------------------------- */
 
 static gm_status infer_matmul(gm_graph *graph, gm_node *node)
 {
@@ -134,8 +132,7 @@ static gm_status infer_gemm(gm_graph *graph, gm_node *node)
     return graph->status;
 }
 
-/* --- Gradients
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Gradients ---------------------------------------------------------------------------------------------------- */
 
 static gm_value_id emit_gemm(gm_graph *graph, gm_value_id a, gm_value_id b, bool transpose_a, bool transpose_b,
                              double alpha)
@@ -233,8 +230,7 @@ static gm_status matmul_gradient(gm_gradient *g)
     return graph->status;
 }
 
-/* --- Reference
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Reference ---------------------------------------------------------------------------------------------------- */
 
 /* Element (row, column) of a matrix that starts at `base`, `rows` x `columns` after transposing. */
 static int64_t at(int64_t base, bool transpose, int64_t rows, int64_t columns, int64_t row, int64_t column)
@@ -303,8 +299,7 @@ static gm_status gemm_reference(const gm_compute *compute)
     return GM_OK;
 }
 
-/* --- Lowering
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- Lowering ----------------------------------------------------------------------------------------------------- */
 
 typedef struct product_state {
     gm_context *context;
@@ -471,8 +466,7 @@ static gm_status lower_gemm(gm_lower *lower)
                          bias);
 }
 
-/* --- Tables
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- Tables ------------------------------------------------------------------------------------------------------- */
 
 #define MATRIX_TYPES                                                                                                   \
     (GM_TYPES_FLOATING | GM_TYPES(GM_INT32) | GM_TYPES(GM_INT64) | GM_TYPES(GM_UINT32) | GM_TYPES(GM_UINT64))

@@ -66,8 +66,7 @@ static const dnnl_memory_desc_t *handle_of(const gm_md *md)
 }
 #endif
 
-/* --- Life
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- Life --------------------------------------------------------------------------------------------------------- */
 
 gm_dnnl *gm_dnnl_create(gm_context *context, gm_pool *pool, int threads)
 {
@@ -176,8 +175,7 @@ size_t gm_dnnl_scratch_bytes(const gm_dnnl *dnnl)
     return dnnl->scratch_bytes;
 }
 
-/* --- Memory descriptors
- * -------------------------------------------------------------------------------------------------- */
+/* --- Memory descriptors ------------------------------------------------------------------------------------------- */
 
 #if IS_V3
 static void read_order(gm_md *md)
@@ -448,8 +446,7 @@ gm_layout gm_md_layout(const gm_md *md, bool activation)
     return (gm_layout){0, md};
 }
 
-/* --- Primitives
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Primitives --------------------------------------------------------------------------------------------------- */
 
 /* Notes a descriptor as owned; NULL when `status` is a refusal. */
 static dnnl_primitive_desc_t keep_descriptor(gm_dnnl *dnnl, dnnl_status_t status, dnnl_primitive_desc_t descriptor)

@@ -40,8 +40,7 @@ void gm_dnnl_restore_threads(gm_dnnl *dnnl);
 size_t gm_dnnl_reserve(gm_dnnl *dnnl, size_t bytes); /* offset of new scratch memory, 64-byte aligned */
 size_t gm_dnnl_scratch_bytes(const gm_dnnl *dnnl);
 
-/* --- Memory descriptors: NULL after a failure (no memory, or oneDNN declines)
- * -------------------------------------------- */
+/* --- Memory descriptors: NULL after a failure (no memory, or oneDNN declines) ------------------------------------- */
 gm_md *gm_md_any(gm_dnnl *dnnl, int rank, const int64_t *dims);
 gm_md *gm_md_strided(gm_dnnl *dnnl, int rank, const int64_t *dims, const int64_t *strides);
 gm_md *gm_md_plain(gm_dnnl *dnnl, int rank, const int64_t *dims);
@@ -55,8 +54,7 @@ bool gm_md_equal(const gm_md *a, const gm_md *b); /* the same order in memory: s
 /* As a gm_layout: `block` where it is one of an activation [N, C, ...], else plain or opaque. Must not be padded. */
 gm_layout gm_md_layout(const gm_md *md, bool activation);
 
-/* --- Primitives
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Primitives --------------------------------------------------------------------------------------------------- */
 typedef enum gm_convolution_kind {
     GM_CONVOLUTION_FORWARD,
     GM_CONVOLUTION_DATA,
