@@ -95,30 +95,25 @@ static gm_status expand_concat(gm_graph *graph, const gm_node *node, gm_value_id
     return graph->status;
 }
 
-/* dx[i] = the slice of dy that input i became. Where it lies may be symbolic: then by Split. */
+/* dx = Split(dy) into the sizes of the inputs, which may be symbolic */
 static gm_status gradient_concat(gm_gradient *g)
 {
     gm_graph *graph = g->graph;
     const gm_node *node = g->node;
-    int rank = gm_value_of(graph, node->inputs[0])->rank;
-    int64_t axis = positive_axis(node, 0, rank);
-    gm_value_id start = gm_const_ints(graph, (int64_t[]){0}, 1), axes = gm_const_ints(graph, &axis, 1);
+    int64_t axis = positive_axis(node, 0, gm_value_of(graph, node->inputs[0])->rank);
+    gm_attribute range[2] = {gm_attribute_int("start", axis), gm_attribute_int("end", axis + 1)};
+    gm_attribute split = gm_attribute_int("axis", axis), join = gm_attribute_int("axis", 0);
+    gm_value_id *sizes = gm_pool_array(graph->pool, node->input_count, sizeof *sizes);
+    if (!sizes)
+        return graph->status = GM_ERROR_MEMORY;
     for (size_t i = 0; i < node->input_count && graph->status == GM_OK; i++) {
-        /* [size of input i along axis] and the running end, both constants where the sizes are known */
-        gm_attribute range[2] = {gm_attribute_int("start", axis), gm_attribute_int("end", axis + 1)};
         gm_dim dim = gm_value_of(graph, node->inputs[i])->dims[axis];
-        const gm_tensor *known = gm_constant_of(graph, start);
-        gm_value_id end, size;
-        if (gm_dim_is_known(dim) && known) {
-            end = gm_const_ints(graph, (int64_t[]){gm_get_int(known, 0) + dim}, 1);
-        } else {
-            size = gm_emit(graph, "Shape", &node->inputs[i], 1, range, 2);
-            end = gm_emit2(graph, "Add", start, size);
-        }
-        if (g->wanted[i])
-            g->dx[i] = gm_emit(graph, "Slice", (gm_value_id[]){g->dy[0], start, end, axes}, 4, NULL, 0);
-        start = end;
+        sizes[i] = gm_dim_is_known(dim) ? gm_const_ints(graph, &dim, 1)
+                                        : gm_emit(graph, "Shape", &node->inputs[i], 1, range, 2);
     }
+    gm_emit_many(graph, "Split",
+                 (gm_value_id[]){g->dy[0], gm_emit(graph, "Concat", sizes, node->input_count, &join, 1)}, 2, &split, 1,
+                 g->dx, node->input_count);
     return graph->status;
 }
 

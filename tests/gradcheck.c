@@ -126,7 +126,26 @@ static gm_value_id read_input(gradcheck_run *run, const char *text, size_t index
     return value;
 }
 
-/* A permutation of evenly spaced numbers over all inputs, pushed away from the kinks by a monotone map. */
+/* The point at `fraction` of [low, high] without the margins around 0 and the kinks, which must ascend. */
+static double place(const gradcheck_case *check, double low, double high, double fraction)
+{
+    double kinks[GM_COUNT(check->kinks) + 1], x;
+    size_t count = 0;
+    for (size_t k = 0; k < GM_COUNT(check->kinks) && check->kinks[k] < 0.0; k++)
+        kinks[count++] = check->kinks[k];
+    kinks[count++] = 0.0;
+    for (size_t k = 0; k < GM_COUNT(check->kinks); k++)
+        if (check->kinks[k] > 0.0)
+            kinks[count++] = check->kinks[k];
+    for (size_t k = 0; k < count; k++)
+        high -= kinks[k] > low && kinks[k] < high ? 2.0 * KINK_MARGIN : 0.0;
+    x = low + (high - low) * fraction;
+    for (size_t k = 0; k < count; k++)
+        x += kinks[k] > low && x > kinks[k] - KINK_MARGIN ? 2.0 * KINK_MARGIN : 0.0;
+    return x;
+}
+
+/* A permutation of evenly spaced numbers over all inputs. */
 static void fill_inputs(gradcheck_run *run)
 {
     int64_t count = 0, at = 0;
@@ -143,11 +162,8 @@ static void fill_inputs(gradcheck_run *run)
     for (size_t k = 0; k < run->fed_count; k++)
         for (int64_t i = 0; i < gm_tensor_count(run->fed[k].tensor); i++) {
             const fed_input *fed = &run->fed[k];
-            double x = fed->low + (fed->high - fed->low) * ((double)order[at++] + 0.4) / (double)count, y = x;
-            y += fed->low >= 0.0 ? 0.0 : x >= 0.0 ? KINK_MARGIN : -KINK_MARGIN;
-            for (size_t q = 0; q < GM_COUNT(run->check->kinks) && run->check->kinks[q] != 0.0; q++)
-                y += x >= run->check->kinks[q] ? KINK_MARGIN : -KINK_MARGIN;
-            gm_set(fed->tensor, i, y);
+            double fraction = ((double)order[at++] + 0.4) / (double)count;
+            gm_set(fed->tensor, i, place(run->check, fed->low, fed->high, fraction));
         }
 }
 

@@ -45,7 +45,7 @@ typedef struct gradcheck_case {
     unsigned unseeded;  /* bit k: output k takes no part in the loss */
     unsigned no_second; /* 1: skip the gradient of the gradient (a rule on the way has none) */
     unsigned training;  /* 1: graph->training */
-    double kinks[4];    /* up to the first 0; 0 itself is always a kink */
+    double kinks[4];    /* ascending, 0 ends the positive ones; 0 itself is always a kink */
     double tolerance;   /* 0: 1e-6, relative to max(1, |gradient|) */
 } gradcheck_case;
 
