@@ -63,8 +63,7 @@ gm_symbols *gm_symbols_create(gm_pool *pool)
     return symbols->buckets ? symbols : NULL;
 }
 
-/* --- The table
- * --------------------------------------------------------------------------------------------------------- */
+/* --- The table ----------------------------------------------------------------------------------------------------- */
 
 static gm_dim dim_of(size_t index)
 {
@@ -73,7 +72,7 @@ static gm_dim dim_of(size_t index)
 
 static const entry *entry_of(const gm_symbols *symbols, gm_dim dim)
 {
-    if (dim >= 0 || dim == GM_DIM_ERROR || (uint64_t)(-(dim + 1)) >= symbols->count)
+    if (dim >= 0 || dim == GM_DIM_ERROR || !symbols || (uint64_t)(-(dim + 1)) >= symbols->count)
         return NULL;
     return &symbols->entries[-(dim + 1)];
 }
@@ -183,8 +182,7 @@ const char *gm_dim_symbol_name(const gm_symbols *symbols, gm_dim dim)
     return e && e->kind == ENTRY_SYMBOL ? e->name : NULL;
 }
 
-/* --- Polynomials
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Polynomials --------------------------------------------------------------------------------------------------- */
 
 /* Graded lexicographic: positive when a comes first (is the larger one). */
 static int compare_terms(const term *a, const term *b)
@@ -326,8 +324,7 @@ static gm_dim to_dim(gm_symbols *symbols, const polynomial *p)
         (entry){.kind = ENTRY_POLYNOMIAL, .height = height_of(symbols, p), .terms = p->terms, .term_count = p->count});
 }
 
-/* --- Arithmetic
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Arithmetic ---------------------------------------------------------------------------------------------------- */
 
 gm_dim gm_dim_add(gm_symbols *symbols, gm_dim a, gm_dim b)
 {
@@ -421,8 +418,7 @@ gm_dim gm_dim_window(gm_symbols *symbols, gm_dim a, int64_t add, int64_t divisor
     return to_dim(symbols, &sum);
 }
 
-/* --- Binding
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- Binding ------------------------------------------------------------------------------------------------------- */
 
 typedef struct binder {
     gm_symbols *symbols;
@@ -506,8 +502,7 @@ gm_dim gm_dim_bind(gm_symbols *symbols, gm_dim dim, const gm_binding *bindings, 
     return to_dim(symbols, &sum);
 }
 
-/* --- Printing
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Printing ------------------------------------------------------------------------------------------------------ */
 
 typedef struct printer {
     const gm_symbols *symbols;

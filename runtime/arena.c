@@ -57,8 +57,7 @@ static int compare_keys(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-/* --- Bytes alive at one time
- * ------------------------------------------------------------------------------------------- */
+/* --- Bytes alive at one time --------------------------------------------------------------------------------------- */
 
 typedef struct event {
     size_t time, size;
@@ -97,8 +96,7 @@ static bool max_alive(const gm_arena_record *records, size_t count, size_t unit,
     return true;
 }
 
-/* --- Greedy placement
- * -------------------------------------------------------------------------------------------------- */
+/* --- Greedy placement ---------------------------------------------------------------------------------------------- */
 
 /* The offset for one record among those placed; NOWHERE on overflow. */
 static size_t find_gap(arena *a, const gm_arena_record *record, size_t placed, bool smallest)
@@ -162,8 +160,7 @@ static bool try_order(arena *a, bool smallest)
     return true;
 }
 
-/* --- Orders
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Orders -------------------------------------------------------------------------------------------------------- */
 
 static double lifetime(const gm_arena_record *record)
 {
@@ -219,8 +216,7 @@ static void try_orders(arena *a)
         }
 }
 
-/* --- Local search
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Local search -------------------------------------------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *state)
 {

@@ -1,0 +1,42 @@
+/* What writer and reader of the binary encoding share. Only graph/onnx_*.c may include this: it pulls in the generated
+ * protobuf code. docs/format.md says what every field means. */
+#ifndef GM_GRAPH_ONNX_PROTO_H
+#define GM_GRAPH_ONNX_PROTO_H
+
+#include "graph/container.h"
+#include "graph/onnx.pb-c.h"
+
+#define GM_ONNX_MAX_BYTES   INT32_MAX /* what every reader of protobuf takes */
+#define GM_ONNX_IR_VERSION  10
+#define GM_ONNX_PRODUCER    "gmodel"
+#define GM_ONNX_FORMAT      "1"
+#define GM_ONNX_KEY         "gmodel."
+#define GM_ONNX_FORMAT_KEY  "gmodel.format"
+#define GM_ONNX_COUNT_KEY   "gmodel.training" /* tensors of training_info: a file cut before them is noticed */
+#define GM_ONNX_VIEW_KEY    "gmodel.view"
+#define GM_ONNX_SOURCE_KEY  "gmodel.source."
+#define GM_ONNX_SETTING_KEY "gmodel.set."
+#define GM_ONNX_DIGEST_TEXT 17 /* 16 lower-case hexadecimal digits and the end */
+
+/* A set of names; it keeps the pointers. */
+typedef struct gm_name_set {
+    gm_pool *pool;
+    const char **slots;
+    size_t count, slot_count;
+} gm_name_set;
+
+/* *added_out: false when the name was there already. */
+gm_status gm_name_set_add(gm_name_set *set, const char *name, bool *added_out);
+bool gm_name_set_has(const gm_name_set *set, const char *name);
+
+/* Bytes of a dense array; false: negative dimension, unknown or non-numeric type, or more than GM_ONNX_MAX_BYTES. */
+bool gm_onnx_tensor_bytes(gm_type type, size_t rank, const int64_t *dims, size_t *bytes_out);
+/* raw_data is little-endian: turns numbers of `size` bytes from or into the machine's order. */
+bool gm_onnx_is_little_endian(void);
+void gm_onnx_swap_bytes(void *data, size_t bytes, size_t size);
+
+/* The digest of a view: 64-bit FNV-1a over the graph, its initializers without their data, and the functions. */
+gm_status gm_onnx_digest(gm_context *context, const Onnx__GraphProto *graph, Onnx__FunctionProto *const *functions,
+                         size_t function_count, char digest_out[GM_ONNX_DIGEST_TEXT]);
+
+#endif
