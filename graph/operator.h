@@ -92,6 +92,10 @@ const gm_operator *gm_operator_at(size_t index);
 /* Inputs: least and most (SIZE_MAX when variadic); outputs likewise, from the name lists. */
 void gm_operator_arity(const gm_operator *op, size_t *min_in, size_t *max_in, size_t *min_out, size_t *max_out);
 
+/* May the node be a member of a gmodel.Fused group? Elementwise, one output, float and bool only, shapes known
+ * (graph/fuse.c). */
+bool gm_node_fusible(const gm_graph *graph, const gm_node *node);
+
 /* --- Helpers for infer ------------------------------------------------------------------------------------------------ */
 void gm_set_output(gm_graph *graph, gm_node *node, size_t output, gm_type type, int rank, const gm_dim *dims);
 void gm_set_output_like(gm_graph *graph, gm_node *node, size_t output, gm_value_id value);

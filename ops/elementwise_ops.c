@@ -402,8 +402,18 @@ ELEMENTWISE(gm_op_sub, "Sub", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise,
 ELEMENTWISE(gm_op_mul, "Mul", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_MUL, .gradient = mul_gradient);
 ELEMENTWISE(gm_op_div, "Div", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_DIV, .gradient = div_gradient);
 ELEMENTWISE(gm_op_pow, "Pow", 15, "X Y", GM_TYPES_NUMERIC, pow_infer, GM_TILE_POW, .gradient = pow_gradient);
-ELEMENTWISE(gm_op_mod, "Mod", 13, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_MOD, .gradient = mod_gradient,
-            ATTRIBUTES(mod_attributes));
+/* not of the tile machine: no flag, no lower */
+const gm_operator gm_op_mod = {.domain = "",
+                               .name = "Mod",
+                               .since = 13,
+                               .inputs = "A B",
+                               .outputs = "C",
+                               .types = GM_TYPES_NUMERIC,
+                               ATTRIBUTES(mod_attributes),
+                               .infer = gm_infer_elementwise,
+                               .gradient = mod_gradient,
+                               .reference = gm_elementwise_reference,
+                               .tile_instruction = GM_TILE_MOD};
 ELEMENTWISE(gm_op_neg, "Neg", 13, "X", GM_TYPES_NUMERIC, gm_infer_unary, GM_TILE_NEG, .gradient = neg_gradient);
 ELEMENTWISE(gm_op_abs, "Abs", 13, "X", GM_TYPES_NUMERIC, gm_infer_unary, GM_TILE_ABS, .gradient = abs_gradient);
 ELEMENTWISE(gm_op_sign, "Sign", 13, "X", GM_TYPES_NUMERIC, gm_infer_unary, GM_TILE_SIGN, .zero_gradient = true);

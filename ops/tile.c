@@ -437,54 +437,6 @@ static void compile_node(tile_compiler *c, const gm_node *node)
 /* --- Which nodes
  * ------------------------------------------------------------------------------------------------------ */
 
-static bool tile_type(gm_type type)
-{
-    return type == GM_FLOAT || type == GM_BOOL;
-}
-
-static bool known_shape(const gm_value *value)
-{
-    for (int i = 0; i < value->rank; i++)
-        if (!gm_dim_is_known(value->dims[i]))
-            return false;
-    return true;
-}
-
-static bool accepts_input(const gm_graph *graph, gm_value_id id)
-{
-    const gm_value *value = gm_value_of(graph, id);
-    const gm_tensor *constant = gm_constant_of(graph, id);
-    if (!id)
-        return true;
-    return (tile_type(value->type) || (constant && constant->data && gm_tensor_count(constant) == 1)) &&
-           known_shape(value);
-}
-
-static bool has_instruction(int code)
-{
-    if (code <= GM_TILE_NONE || code >= GM_TILE_LOAD)
-        return false;
-    for (size_t i = 0; i < GM_COUNT(special); i++)
-        if ((int)special[i].code == code)
-            return true;
-    return gm_tile_loops_base()[code] != NULL;
-}
-
-bool gm_tile_accepts(const gm_graph *graph, const gm_node *node)
-{
-    const gm_value *out;
-    if (node->dead || node->body || !has_instruction(node->op->tile_instruction) || node->output_count != 1 ||
-        !node->outputs[0] || !node->input_count || !node->inputs[0])
-        return false;
-    out = gm_value_of(graph, node->outputs[0]);
-    if (!tile_type(out->type) || !known_shape(out))
-        return false;
-    for (size_t i = 0; i < node->input_count; i++)
-        if (!accepts_input(graph, node->inputs[i]))
-            return false;
-    return true;
-}
-
 /* --- Layouts and operands
  * --------------------------------------------------------------------------------------------- */
 
@@ -721,9 +673,9 @@ static bool accepted(const gm_lower *lower)
 {
     const gm_graph *body = lower->node->body;
     if (!body)
-        return gm_tile_accepts(lower->graph, lower->node);
+        return gm_node_fusible(lower->graph, lower->node);
     for (size_t n = 0; n < body->node_count; n++)
-        if (!gm_tile_accepts(body, &body->nodes[n]))
+        if (!gm_node_fusible(body, &body->nodes[n]))
             return false;
     return body->input_count == lower->node->input_count && body->output_count == lower->node->output_count;
 }
@@ -757,7 +709,15 @@ gm_status gm_tile_lower(gm_lower *lower)
     const gm_value *out = gm_value_of(lower->graph, node->outputs[0]);
     tile_program *program;
     gm_layout layout;
-    if (lower->reference || !accepted(lower))
+    if (lower->reference)
+        return GM_OK;
+    if (is_alias(lower)) {
+        lower->in_want[0] = gm_layout_is_any(lower->in_layout[0]) ? gm_layout_plain : lower->in_layout[0];
+        lower->out_layout[0] = lower->in_want[0];
+        lower->alias[0] = 0;
+        return GM_OK;
+    }
+    if (!accepted(lower))
         return GM_OK;
     program = gm_pool_alloc(lower->pool, sizeof *program);
     if (!program || !allocate(lower, program))
@@ -779,8 +739,6 @@ gm_status gm_tile_lower(gm_lower *lower)
             lower->in_want[i] = layout;
     for (size_t o = 0; o < node->output_count; o++)
         lower->out_layout[o] = layout;
-    if (is_alias(lower))
-        lower->alias[0] = 0;
     program->thread_bytes = (program->vector_count * sizeof(float *) + 63) / 64 * 64 +
                             ((size_t)program->registers * program->tile * sizeof(float) + 63) / 64 * 64;
     lower->scratch_bytes = program->thread_bytes * (size_t)(program->count < SERIAL_ELEMENTS ? 1 : program->threads);

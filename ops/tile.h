@@ -10,10 +10,6 @@
 
 #define GM_TILE 512 /* floats in a register: 2 KiB */
 
-#define GM_FUSED_NODES   24 /* limits of one fused group */
-#define GM_FUSED_INPUTS  12
-#define GM_FUSED_OUTPUTS 6
-
 /* What an elementwise operator computes: gm_operator.tile_instruction, and the row of the reference kernel's table. */
 typedef enum gm_tile_code {
     GM_TILE_NONE,
@@ -23,7 +19,7 @@ typedef enum gm_tile_code {
     GM_TILE_MUL,
     GM_TILE_DIV,
     GM_TILE_POW,
-    GM_TILE_MOD,
+    GM_TILE_MOD, /* reference kernel only */
     GM_TILE_MIN,
     GM_TILE_MAX,
     GM_TILE_EQUAL,
@@ -71,9 +67,6 @@ typedef void (*gm_tile_loop)(float *dst, const float *a, const float *b, const f
 const gm_tile_loop *gm_tile_loops(void);
 /* The same in plain C for the compiler's base instruction set: what tests compare. */
 const gm_tile_loop *gm_tile_loops_base(void);
-
-/* Can this node be a member of a tile program? All inputs and outputs float or bool with known shapes. */
-bool gm_tile_accepts(const gm_graph *graph, const gm_node *node);
 
 /* gm_operator.lower of every elementwise operator, of gmodel.RandomMask and of gmodel.Fused. */
 gm_status gm_tile_lower(gm_lower *lower);

@@ -1,33 +1,30 @@
-/* Elementwise operators: gradients, values at the edges, the vector functions against libm, the tile machine against the
- * reference kernels in every layout, and fusion. */
+/* Elementwise operators: gradients, values at the edges, the vector functions against libm, the tile machine against
+ * the reference kernels in every layout, and fusion. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/interpret.h"
 #include "ops/tile.h"
 #include "tests/gradcheck.h"
+#include "tests/lower_check.h"
 
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* rows of tables say what is not zero */
 
-static gm_context *context;
-static gm_pool *pool;
+static lower_check check;
 
 static void setup(void)
 {
-    ck_assert_int_eq(gm_context_create(NULL, &context), GM_OK);
-    pool = gm_pool_create(context);
-    ck_assert_ptr_nonnull(pool);
+    lower_check_begin(&check);
 }
 
 static void teardown(void)
 {
-    gm_pool_destroy(pool);
-    gm_context_destroy(context);
+    lower_check_end(&check);
 }
 
-/* --- Gradients --------------------------------------------------------------------------------------------------------- */
+/* --- Gradients
+ * --------------------------------------------------------------------------------------------------------- */
 
 static const gradcheck_case gradients[] = {
     {"Add", {"Nx3x4", "3x1"}},
@@ -85,7 +82,349 @@ START_TEST(gradient_is_the_difference_quotient)
 }
 END_TEST
 
-/*MORE*/
+/* --- Vector functions against libm
+ * ------------------------------------------------------------------------------------- */
+
+typedef struct function_case {
+    gm_tile_code code;
+    double (*exact)(double);
+    double low, high; /* sampled range */
+    double ulps;
+} function_case;
+
+static double exact_sigmoid(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+static double exact_softplus(double x)
+{
+    return x > 40 ? x : log1p(exp(x));
+}
+
+static const function_case functions[] = {
+    {GM_TILE_EXP, exp, -110, 90, 2},
+    {GM_TILE_EXP, exp, -1, 1, 2},
+    {GM_TILE_LOG, log, 1e-30, 1e30, 2},
+    {GM_TILE_LOG, log, 0.5, 2, 2},
+    {GM_TILE_LOG, log, 1e-44, 1e-37, 2},
+    {GM_TILE_TANH, tanh, -10, 10, 3},
+    {GM_TILE_TANH, tanh, -1e-3, 1e-3, 3},
+    {GM_TILE_SIGMOID, exact_sigmoid, -100, 100, 3},
+    {GM_TILE_SIGMOID, exact_sigmoid, -2, 2, 3},
+    {GM_TILE_SOFTPLUS, exact_softplus, -100, 100, 3},
+    {GM_TILE_SOFTPLUS, exact_softplus, -2, 2, 3},
+    {GM_TILE_SIN, sin, -10, 10, 1},
+    {GM_TILE_SIN, sin, -90000, 90000, 1},
+    {GM_TILE_SIN, sin, -1e30, 1e30, 1},
+    {GM_TILE_COS, cos, -10, 10, 1},
+    {GM_TILE_COS, cos, -90000, 90000, 1},
+    {GM_TILE_SQRT, sqrt, 0, 1e10, 0.51},
+    {GM_TILE_RECIPROCAL, NULL, 0.1, 10, 0.51},
+};
+
+/* Half of a sample lies evenly in [low, high], half evenly in the exponent. */
+static float sample(double low, double high)
+{
+    double magnitude;
+    if (lower_draw(&check, 0, 1) < 0.5 && !(low > 0))
+        return (float)lower_draw(&check, low, high);
+    if (low > 0)
+        return (float)exp(lower_draw(&check, log(low), log(high)));
+    magnitude = exp(lower_draw(&check, log(1e-12), log(high)));
+    return (float)(lower_draw(&check, 0, 1) < 0.5 && low < 0 ? fmax(-magnitude, low) : magnitude);
+}
+
+static double ulps_off(float got, double exact)
+{
+    float nearest = (float)exact;
+    double unit = fmax((double)nextafterf(fabsf(nearest), INFINITY) - fabs((double)nearest), ldexp(1, -149));
+    if ((double)got == exact || (isinf(nearest) && got == nearest))
+        return 0;
+    return fabs((double)got - exact) / unit;
+}
+
+START_TEST(vector_functions_are_accurate)
+{
+    const function_case *f = &functions[_i];
+    const gm_tile_loop *sets[] = {gm_tile_loops(), gm_tile_loops_base()};
+    float x[4096], y[2][4096];
+    double worst = 0;
+    for (int round = 0; round < 20; round++) {
+        for (size_t i = 0; i < GM_COUNT(x); i++)
+            x[i] = sample(f->low, f->high);
+        for (int k = 0; k < 2; k++)
+            sets[k][f->code](y[k], x, NULL, NULL, 0, GM_COUNT(x));
+        ck_assert_msg(memcmp(y[0], y[1], sizeof y[0]) == 0, "instruction sets differ");
+        for (size_t i = 0; i < GM_COUNT(x); i++) {
+            double off = ulps_off(y[0][i], f->exact ? f->exact((double)x[i]) : 1.0 / (double)x[i]);
+            worst = off > worst ? off : worst;
+            ck_assert_msg(off <= f->ulps, "function %d at %.9g: %.9g is %.2f units off", _i, x[i], y[0][i], off);
+        }
+    }
+}
+END_TEST
+
+START_TEST(vector_functions_have_their_limits)
+{
+    static const struct {
+        gm_tile_code code;
+        float x, y;
+    } limits[] = {
+        {GM_TILE_EXP, -INFINITY, 0},
+        {GM_TILE_EXP, INFINITY, INFINITY},
+        {GM_TILE_EXP, 0, 1},
+        {GM_TILE_EXP, 1000, INFINITY},
+        {GM_TILE_EXP, -1000, 0},
+        {GM_TILE_LOG, 0, -INFINITY},
+        {GM_TILE_LOG, INFINITY, INFINITY},
+        {GM_TILE_LOG, 1, 0},
+        {GM_TILE_LOG, -1, NAN},
+        {GM_TILE_LOG, -INFINITY, NAN},
+        {GM_TILE_TANH, INFINITY, 1},
+        {GM_TILE_TANH, -INFINITY, -1},
+        {GM_TILE_TANH, 0, 0},
+        {GM_TILE_TANH, -1e-40f, -1e-40f},
+        {GM_TILE_SIGMOID, INFINITY, 1},
+        {GM_TILE_SIGMOID, -INFINITY, 0},
+        {GM_TILE_SIGMOID, 0, 0.5f},
+        {GM_TILE_SOFTPLUS, INFINITY, INFINITY},
+        {GM_TILE_SOFTPLUS, -INFINITY, 0},
+        {GM_TILE_SOFTPLUS, 1000, 1000},
+        {GM_TILE_SIN, INFINITY, NAN},
+        {GM_TILE_COS, -INFINITY, NAN},
+        {GM_TILE_SIN, 0, 0},
+        {GM_TILE_COS, 0, 1},
+        {GM_TILE_RELU, -0.0f, -0.0f},
+        {GM_TILE_SIGN, -3, -1},
+        {GM_TILE_SIGN, 0, 0},
+        {GM_TILE_STEP, 0, 0.25f},
+        {GM_TILE_STEP, 1e-40f, 1},
+        {GM_TILE_LEAKY_RELU, -4, -1},
+        {GM_TILE_ROUND, 2.5f, 2},
+        {GM_TILE_ROUND, -1.5f, -2},
+        {GM_TILE_SQRT, -1, NAN},
+        {GM_TILE_RECIPROCAL, 0, INFINITY},
+    };
+    static const gm_tile_code nan_in_nan_out[] = {GM_TILE_EXP,      GM_TILE_LOG, GM_TILE_TANH, GM_TILE_SIGMOID,
+                                                  GM_TILE_SOFTPLUS, GM_TILE_SIN, GM_TILE_COS,  GM_TILE_RELU,
+                                                  GM_TILE_SIGN,     GM_TILE_ABS, GM_TILE_SQRT, GM_TILE_LEAKY_RELU};
+    float not_a_number = NAN, y;
+    for (size_t i = 0; i < GM_COUNT(limits); i++) {
+        gm_tile_loops()[limits[i].code](&y, &limits[i].x, NULL, NULL, 0.25f, 1);
+        ck_assert_msg(y == limits[i].y || (isnan(y) && isnan(limits[i].y)), "code %d at %g: %g, not %g", limits[i].code,
+                      limits[i].x, y, limits[i].y);
+    }
+    for (size_t i = 0; i < GM_COUNT(nan_in_nan_out); i++) {
+        gm_tile_loops()[nan_in_nan_out[i]](&y, &not_a_number, NULL, NULL, 0.25f, 1);
+        ck_assert_msg(isnan(y), "code %d of NaN: %g", nan_in_nan_out[i], y);
+    }
+    for (int k = 0; k < 2; k++) { /* NaN on either side, as NumPy's minimum and maximum */
+        float a = k ? NAN : 1, b = k ? 1 : NAN;
+        gm_tile_loops()[GM_TILE_MIN](&y, &a, &b, NULL, 0, 1);
+        ck_assert(isnan(y));
+        gm_tile_loops()[GM_TILE_MAX](&y, &a, &b, NULL, 0, 1);
+        ck_assert(isnan(y));
+    }
+}
+END_TEST
+
+/* --- Fast kernels against plain ones
+ * -------------------------------------------------------------------------------------- */
+
+static const char *const unary[] = {"Neg",  "Abs",       "Sign",     "Exp",         "Sqrt",         "Reciprocal",
+                                    "Sin",  "Cos",       "Floor",    "Ceil",        "Round",        "Erf",
+                                    "Relu", "LeakyRelu", "Tanh",     "Log",         "IsNaN",        "Clip",
+                                    "Max",  "Sigmoid",   "Softplus", "gmodel.Step", "gmodel.Detach"};
+static const char *const binary[] = {"Add", "Sub",   "Mul",  "Div",     "Pow",         "Min",
+                                     "Max", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"};
+static const int wishes[] = {LOWER_PLAIN, 8, 16, LOWER_LAST, LOWER_ANY};
+
+static gm_tensor *random_bool(int rank, const int64_t *dims)
+{
+    gm_tensor *tensor = gm_tensor_create(check.pool, GM_BOOL, rank, dims);
+    for (int64_t i = 0; i < gm_tensor_count(tensor); i++)
+        gm_set_int(tensor, i, lower_draw_int(&check, 0, 1));
+    return tensor;
+}
+
+/* Dims that broadcast with `full`: fewer axes, some of them 1. */
+static int broadcast_dims(int rank, const int64_t *full, int64_t *dims)
+{
+    int cut = (int)lower_draw_int(&check, 0, rank);
+    for (int i = cut; i < rank; i++)
+        dims[i - cut] = lower_draw_int(&check, 0, 1) ? 1 : full[i];
+    return rank - cut;
+}
+
+static const int64_t shapes[][4] = {{2, 16, 5, 7}, {3, 32, 1, 1}, {1, 48, 13, 11}, {2, 3, 4, 5}, {2, 32, 17, 16}};
+
+START_TEST(unary_kernels_agree_with_reference)
+{
+    for (size_t k = 0; k < GM_COUNT(shapes); k++)
+        for (size_t w = 0; w < GM_COUNT(wishes); w++) {
+            gm_tensor *x = lower_random(&check, GM_FLOAT, 4, shapes[k], 0.1, 4);
+            lower_check_node(&check, unary[_i], &x, 1, NULL, 0, 1, &wishes[w], 1e-6);
+            ck_assert(check.lowered || strcmp(unary[_i], "gmodel.Detach") == 0);
+            if (wishes[w] == 16 && shapes[k][1] % 16 == 0)
+                ck_assert_int_eq(check.out_layout[0].block, 16);
+        }
+}
+END_TEST
+
+START_TEST(binary_kernels_agree_with_reference)
+{
+    for (int round = 0; round < 20; round++) {
+        const int64_t *full = shapes[round % (int)GM_COUNT(shapes)];
+        int64_t dims[GM_MAX_RANK];
+        int rank = round < 10 ? 4 : broadcast_dims(4, full, dims);
+        gm_tensor *in[2] = {lower_random(&check, GM_FLOAT, 4, full, 0.1, 2),
+                            lower_random(&check, GM_FLOAT, rank, round < 10 ? full : dims, 0.1, 2)};
+        int wish[2] = {wishes[lower_draw_int(&check, 0, 4)], wishes[lower_draw_int(&check, 0, 4)]};
+        if (round % 2) {
+            gm_tensor *swap = in[0];
+            in[0] = in[1];
+            in[1] = swap;
+        }
+        if (round % 7 == 0)
+            in[1] = in[0];
+        lower_check_node(&check, binary[_i], in, 2, NULL, 0, 1, wish, 2e-6);
+        ck_assert(check.lowered);
+    }
+}
+END_TEST
+
+START_TEST(where_takes_bools_and_broadcasts)
+{
+    for (int round = 0; round < 20; round++) {
+        const int64_t *full = shapes[round % (int)GM_COUNT(shapes)];
+        int64_t dims[3][GM_MAX_RANK];
+        int rank[3], whole = round % 4;
+        gm_tensor *in[3];
+        int wish[3] = {wishes[lower_draw_int(&check, 0, 4)], wishes[lower_draw_int(&check, 0, 4)], 16};
+        for (int k = 0; k < 3; k++) {
+            rank[k] = broadcast_dims(4, full, dims[k]);
+            if (k == whole || whole == 3) {
+                rank[k] = 4;
+                memcpy(dims[k], full, sizeof shapes[0]);
+            }
+        }
+        in[0] = random_bool(rank[0], dims[0]);
+        in[1] = lower_random(&check, GM_FLOAT, rank[1], dims[1], -1, 1);
+        in[2] = lower_random(&check, GM_FLOAT, rank[2], dims[2], -1, 1);
+        lower_check_node(&check, "Where", in, 3, NULL, 0, 1, wish, 0);
+    }
+}
+END_TEST
+
+START_TEST(bool_kernels_and_casts)
+{
+    static const char *const logic[] = {"And", "Or", "Xor"};
+    const int64_t *full = shapes[0];
+    for (size_t w = 0; w < GM_COUNT(wishes); w++) {
+        int wish[2] = {wishes[w], wishes[w]};
+        gm_attribute to_bool = gm_attribute_int("to", GM_BOOL), to_float = gm_attribute_int("to", GM_FLOAT);
+        gm_attribute to_int = gm_attribute_int("to", GM_INT64);
+        gm_tensor *in[2] = {random_bool(4, full), random_bool(4, full)};
+        gm_tensor *x = lower_random(&check, GM_FLOAT, 4, full, -3, 3);
+        ((float *)x->data)[3] = 0;
+        for (size_t k = 0; k < GM_COUNT(logic); k++)
+            lower_check_node(&check, logic[k], in, 2, NULL, 0, 1, wish, 0);
+        lower_check_node(&check, "Not", in, 1, NULL, 0, 1, wish, 0);
+        lower_check_node(&check, "Cast", in, 1, &to_float, 1, 1, wish, 0);
+        lower_check_node(&check, "Cast", &x, 1, &to_bool, 1, 1, wish, 0);
+        lower_check_node(&check, "Cast", &x, 1, &to_int, 1, 1, wish, 0);
+        lower_check_node(&check, "Cast", &x, 1, &to_float, 1, 1, wish, 0);
+    }
+}
+END_TEST
+
+/* --- Values
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+static int64_t integers(const char *op, int64_t a, int64_t b, const gm_attribute *attribute)
+{
+    gm_tensor *x = gm_tensor_create(check.pool, GM_INT64, 0, NULL),
+              *y = gm_tensor_create(check.pool, GM_INT64, 0, NULL);
+    gm_set_int(x, 0, a);
+    gm_set_int(y, 0, b);
+    lower_check_node(&check, op, (gm_tensor *[]){x, y}, 2, attribute, attribute ? 1 : 0, 1, NULL, 0);
+    return gm_get_int(&check.out[0], 0);
+}
+
+START_TEST(integers_are_exact_and_never_trap)
+{
+    gm_attribute c_mod = gm_attribute_int("fmod", 1);
+    int64_t big = ((int64_t)1 << 62) + 1;
+    ck_assert(integers("Add", big, 2, NULL) == big + 2);
+    ck_assert(integers("Sub", 3, big, NULL) == 3 - big);
+    ck_assert(integers("Mul", 3037000499, 3037000499, NULL) == 3037000499 * 3037000499);
+    ck_assert_int_eq(integers("Div", -7, 2, NULL), -3);
+    ck_assert_int_eq(integers("Div", 7, 0, NULL), 0);
+    ck_assert(integers("Div", INT64_MIN, -1, NULL) == INT64_MIN);
+    ck_assert_int_eq(integers("Mod", -7, 3, NULL), 2);
+    ck_assert_int_eq(integers("Mod", 7, -3, NULL), -2);
+    ck_assert_int_eq(integers("Mod", -7, 3, &c_mod), -1);
+    ck_assert_int_eq(integers("Mod", 7, 0, NULL), 0);
+    ck_assert_int_eq(integers("Pow", 3, 13, NULL), 1594323);
+    ck_assert_int_eq(integers("Pow", 2, -1, NULL), 0);
+    ck_assert_int_eq(integers("Equal", big, big - 1, NULL), 0);
+    ck_assert_int_eq(integers("Less", big - 1, big, NULL), 1);
+    ck_assert(integers("Max", big, big - 1, NULL) == big);
+}
+END_TEST
+
+/* Clip: NaN stays; where the bounds cross, the upper one wins. */
+START_TEST(clip_bounds)
+{
+    gm_tensor *x = gm_tensor_create(check.pool, GM_FLOAT, 1, (int64_t[]){4});
+    gm_tensor *low = gm_tensor_create(check.pool, GM_FLOAT, 0, NULL),
+              *high = gm_tensor_create(check.pool, GM_FLOAT, 0, NULL);
+    static const float values[4] = {-5, 0, 5, 2};
+    memcpy(x->data, values, sizeof values);
+    gm_set(low, 0, 1);
+    gm_set(high, 0, 3);
+    lower_check_node(&check, "Clip", (gm_tensor *[]){x, low, high}, 3, NULL, 0, 1, NULL, 0);
+    ck_assert(gm_get(&check.out[0], 0) == 1 && gm_get(&check.out[0], 2) == 3 && gm_get(&check.out[0], 3) == 2);
+    lower_check_node(&check, "Clip", (gm_tensor *[]){x, NULL, high}, 3, NULL, 0, 1, NULL, 0);
+    ck_assert(gm_get(&check.out[0], 0) == -5 && gm_get(&check.out[0], 2) == 3);
+    gm_set(high, 0, 0);
+    lower_check_node(&check, "Clip", (gm_tensor *[]){x, low, high}, 3, NULL, 0, 1, NULL, 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert(gm_get(&check.out[0], i) == 0);
+}
+END_TEST
+
+/* Constant exponents: x^2 is x * x to the last bit, on both paths. */
+START_TEST(square_is_exact)
+{
+    gm_tensor *x = lower_random(&check, GM_FLOAT, 1, (int64_t[]){3000}, -3, 3);
+    gm_graph *graph = gm_graph_create(check.pool, NULL, "square");
+    gm_value_id in = gm_graph_add_input(graph, "x", GM_FLOAT, 1, x->dims, false);
+    gm_value_id y = gm_emit2(graph, "Pow", in, gm_const_scalar(graph, GM_FLOAT, 2)), dx, seed;
+    gm_tensor *values, *ones = lower_random(&check, GM_FLOAT, 1, x->dims, 1, 1);
+    seed = gm_graph_constant(graph, ones);
+    gm_autodiff(graph, &y, &seed, 1, &in, 1, &dx);
+    ck_assert_int_eq(graph->status, GM_OK);
+    ck_assert_int_eq(gm_graph_interpret(graph, check.pool, (const gm_tensor *[]){x}, NULL, 1, 0, &values), GM_OK);
+    for (int64_t i = 0; i < 3000; i++) {
+        float v = ((float *)x->data)[i];
+        ck_assert(((float *)values[y].data)[i] == v * v);
+        ck_assert(((float *)values[dx].data)[i] == 2 * v);
+    }
+}
+END_TEST
+
+START_TEST(detach_cuts_the_gradient)
+{
+    gm_graph *graph = gm_graph_create(check.pool, NULL, "detach");
+    gm_value_id in = gm_graph_add_input(graph, "x", GM_FLOAT, 0, NULL, false);
+    gm_value_id y = gm_emit1(graph, "gmodel.Detach", gm_emit2(graph, "Mul", in, in)), dx;
+    ck_assert_int_eq(gm_autodiff(graph, &y, NULL, 1, &in, 1, &dx), GM_OK);
+    ck_assert_uint_eq(dx, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("elementwise");
@@ -94,6 +433,16 @@ static Suite *suite(void)
     suite_add_tcase(all, rules);
     TCase *values = tcase_create("values");
     tcase_add_checked_fixture(values, setup, teardown);
+    tcase_add_loop_test(values, vector_functions_are_accurate, 0, (int)GM_COUNT(functions));
+    tcase_add_test(values, vector_functions_have_their_limits);
+    tcase_add_loop_test(values, unary_kernels_agree_with_reference, 0, (int)GM_COUNT(unary));
+    tcase_add_loop_test(values, binary_kernels_agree_with_reference, 0, (int)GM_COUNT(binary));
+    tcase_add_test(values, where_takes_bools_and_broadcasts);
+    tcase_add_test(values, bool_kernels_and_casts);
+    tcase_add_test(values, integers_are_exact_and_never_trap);
+    tcase_add_test(values, clip_bounds);
+    tcase_add_test(values, square_is_exact);
+    tcase_add_test(values, detach_cuts_the_gradient);
     suite_add_tcase(all, values);
     return all;
 }
