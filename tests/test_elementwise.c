@@ -425,6 +425,182 @@ START_TEST(detach_cuts_the_gradient)
 }
 END_TEST
 
+/* --- Fusion ------------------------------------------------------------------------------------------------------------------ */
+
+/* A random graph of elementwise nodes over a few inputs; Mod, which the machine does not take, stands for all others. */
+static gm_graph *random_graph(int nodes, gm_value_id *inputs, gm_tensor **tensors, size_t input_count)
+{
+    static const int64_t full[4] = {2, 16, 6, 6}, channel[4] = {1, 16, 1, 1};
+    static const char *const one[] = {"Tanh", "Neg", "LeakyRelu", "Sigmoid", "gmodel.Step", "Cos"};
+    static const char *const two[] = {"Add", "Sub", "Mul", "Max"};
+    gm_graph *graph = gm_graph_create(check.pool, NULL, "random");
+    gm_value_id values[128];
+    size_t count = 0;
+    char path[32];
+    for (; count < input_count; count++) {
+        const int64_t *dims = count + 1 == input_count ? channel : full;
+        tensors[count] = lower_random(&check, GM_FLOAT, 4, dims, -1, 1);
+        snprintf(path, sizeof path, "in%zu", count);
+        values[count] = inputs[count] = gm_graph_add_input(graph, path, GM_FLOAT, 4, dims, false);
+    }
+    for (int n = 0; n < nodes; n++) {
+        gm_value_id a = values[lower_draw_int(&check, n > 6 ? (int64_t)count - 6 : 0, (int64_t)count - 1)];
+        gm_value_id b = values[lower_draw_int(&check, 0, (int64_t)count - 1)];
+        int64_t kind = lower_draw_int(&check, 0, 9);
+        snprintf(path, sizeof path, "step/n%d", n);
+        graph->path = gm_pool_string(check.pool, path);
+        if (kind < 4)
+            values[count++] = gm_emit1(graph, one[lower_draw_int(&check, 0, 5)], a);
+        else if (kind < 7)
+            values[count++] = gm_emit2(graph, two[lower_draw_int(&check, 0, 3)], a, b);
+        else if (kind == 7)
+            values[count++] = gm_emit2(graph, "Mod", a, inputs[0]);
+        else if (kind == 8)
+            values[count++] = gm_emit3(graph, "Where", gm_emit2(graph, "Less", a, b), b, a);
+        else
+            values[count++] =
+                gm_emit3(graph, "Where", gm_emit2(graph, "gmodel.RandomMask", a, gm_const_scalar(graph, GM_FLOAT, 0.4)),
+                         a, gm_const_scalar(graph, GM_FLOAT, 0));
+    }
+    for (int o = 0; o < 4; o++) {
+        snprintf(path, sizeof path, "out%d", o);
+        gm_graph_add_output(graph, path, values[(int)count - 1 - o * 2]);
+    }
+    ck_assert_msg(graph->status == GM_OK, "%s", check.context->message);
+    return graph;
+}
+
+static size_t count_fused(const gm_graph *graph)
+{
+    size_t fused = 0;
+    for (size_t n = 0; n < graph->node_count; n++)
+        fused += graph->nodes[n].body != NULL;
+    return fused;
+}
+
+/* Fills lowering of a node with all full-shape inputs in the given layout. */
+static void lower_fused(const gm_graph *graph, const gm_node *node, gm_layout wish, gm_lower *lower)
+{
+    gm_layout *layouts = gm_pool_array(check.pool, 64, sizeof *layouts);
+    int *marks = gm_pool_array(check.pool, 64, sizeof *marks);
+    bool *wanted = gm_pool_array(check.pool, 64, sizeof *wanted);
+    for (size_t i = 0; i < 64; i++) {
+        layouts[i] = gm_layout_plain;
+        wanted[i] = true;
+        marks[i] = -1;
+    }
+    for (size_t i = 0; i < node->input_count; i++)
+        if (gm_value_of(graph, node->inputs[i])->dims[2] > 1)
+            layouts[i] = wish;
+    *lower = (gm_lower){.context = check.context,
+                        .pool = check.pool,
+                        .graph = graph,
+                        .node = node,
+                        .threads = 2,
+                        .in_layout = layouts,
+                        .out_wanted = wanted,
+                        .in_want = layouts + 16,
+                        .out_layout = layouts + 32,
+                        .in_place = marks,
+                        .alias = marks + 32};
+    ck_assert_int_eq(node->op->lower(lower), GM_OK);
+    ck_assert(lower->kernel.run != NULL);
+}
+
+/* Runs one fused node on tensors; with in_place, every output is written over the input that the kernel allows. */
+static void run_fused(const gm_graph *graph, const gm_node *node, const gm_tensor *values, gm_layout wish,
+                      bool in_place)
+{
+    void *in[16] = {0}, *out[16] = {0}, *scratch;
+    bool follows = false;
+    gm_lower lower;
+    for (size_t i = 0; i < node->input_count; i++)
+        follows = follows || gm_value_of(graph, node->inputs[i])->dims[2] > 1;
+    lower_fused(graph, node, wish, &lower);
+    for (size_t i = 0; i < node->input_count; i++)
+        in[i] = lower_reordered(&check, &values[node->inputs[i]], values[node->inputs[i]].data, gm_layout_plain,
+                                lower.in_want[i]);
+    for (size_t o = 0; o < node->output_count; o++) {
+        const gm_tensor *expected = &values[node->outputs[o]];
+        out[o] = in_place && lower.in_place[o] >= 0 ? in[lower.in_place[o]]
+                                                    : gm_pool_alloc(check.pool, gm_tensor_bytes(expected));
+    }
+    scratch = gm_alloc(check.context, lower.scratch_bytes);
+    gm_kernel_arguments arguments = {.in = in, .out = out, .scratch = scratch, .seed = 1, .run = 3, .threads = 2};
+    ck_assert_int_eq(lower.kernel.run(lower.kernel.state, &arguments), GM_OK);
+    gm_free(check.context, scratch);
+    for (size_t o = 0; o < node->output_count; o++) {
+        gm_tensor got = values[node->outputs[o]];
+        got.data = lower_reordered(&check, &got, out[o], lower.out_layout[o], gm_layout_plain);
+        lower_compare(&got, &values[node->outputs[o]], 1e-5, "Fused", o);
+        if (follows)
+            ck_assert_int_eq(lower.out_layout[o].block, wish.block);
+    }
+}
+
+START_TEST(fused_graphs_compute_the_same)
+{
+    gm_value_id inputs[4];
+    gm_tensor *tensors[4], *before, *after;
+    size_t nodes;
+    check.draws = (uint64_t)_i * 1000;
+    gm_graph *graph = random_graph(10 + 2 * _i, inputs, tensors, 4);
+    ck_assert_int_eq(gm_graph_interpret(graph, check.pool, (const gm_tensor *const *)tensors, NULL, 1, 3, &before),
+                     GM_OK);
+    nodes = graph->node_count;
+    ck_assert_msg(gm_graph_fuse(graph) == GM_OK, "%s", check.context->message);
+    ck_assert_uint_gt(count_fused(graph), 0);
+    ck_assert_uint_lt(graph->node_count, nodes);
+    ck_assert_int_eq(gm_graph_interpret(graph, check.pool, (const gm_tensor *const *)tensors, NULL, 1, 3, &after),
+                     GM_OK);
+    for (size_t o = 0; o < graph->output_count; o++) {
+        gm_value_id id = graph->outputs[o].value;
+        ck_assert(memcmp(before[id].data, after[id].data, gm_tensor_bytes(&before[id])) == 0);
+    }
+    for (size_t n = 0; n < graph->node_count; n++)
+        if (graph->nodes[n].body)
+            for (int k = 0; k < 6; k++)
+                run_fused(graph, &graph->nodes[n], after, (gm_layout){k < 2 ? 1 : k < 4 ? 8 : 16, NULL}, k % 2);
+}
+END_TEST
+
+/* d LeakyRelu, d Dropout and the loss's factor: one pass, reading dy, y and the mask. */
+START_TEST(gradient_chain_is_one_group)
+{
+    static const gm_dim dims[4] = {4, 16, 8, 8};
+    gm_graph *graph = gm_graph_create(check.pool, NULL, "chain");
+    gm_value_id x = gm_graph_add_input(graph, "x", GM_FLOAT, 4, dims, false), dy, y[2], dx;
+    graph->training = true;
+    dy = gm_graph_add_input(graph, "dy", GM_FLOAT, 4, dims, false);
+    gm_emit_many(graph, "Dropout",
+                 (gm_value_id[]){gm_emit1_with(graph, "LeakyRelu", x, gm_attribute_float("alpha", 0.3)),
+                                 gm_const_scalar(graph, GM_FLOAT, 0.25)},
+                 2, NULL, 0, y, 2);
+    gm_autodiff(graph, y, &dy, 1, &x, 1, &dx);
+    gm_graph_add_output(graph, "y", y[0]);
+    gm_graph_add_output(graph, "dx", dx);
+    ck_assert_msg(gm_graph_fuse(graph) == GM_OK, "%s", check.context->message);
+    ck_assert_uint_le(graph->node_count, 2);
+    for (size_t n = 0; n < graph->node_count; n++)
+        ck_assert_ptr_nonnull(graph->nodes[n].body);
+}
+END_TEST
+
+/* a -> outside -> c and a -> c: a and c must not be one group. */
+START_TEST(groups_stay_convex)
+{
+    static const gm_dim dims[1] = {100};
+    gm_graph *graph = gm_graph_create(check.pool, NULL, "convex");
+    gm_value_id x = gm_graph_add_input(graph, "x", GM_FLOAT, 1, dims, false);
+    gm_value_id a = gm_emit1(graph, "Exp", x);
+    gm_value_id outside = gm_emit2(graph, "Mod", a, x);
+    gm_graph_add_output(graph, "y", gm_emit2(graph, "Add", a, outside));
+    ck_assert_int_eq(gm_graph_fuse(graph), GM_OK);
+    ck_assert_uint_eq(count_fused(graph), 0);
+    ck_assert_uint_eq(graph->node_count, 3);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("elementwise");
@@ -444,6 +620,12 @@ static Suite *suite(void)
     tcase_add_test(values, square_is_exact);
     tcase_add_test(values, detach_cuts_the_gradient);
     suite_add_tcase(all, values);
+    TCase *fusion = tcase_create("fusion");
+    tcase_add_checked_fixture(fusion, setup, teardown);
+    tcase_add_loop_test(fusion, fused_graphs_compute_the_same, 0, 20);
+    tcase_add_test(fusion, gradient_chain_is_one_group);
+    tcase_add_test(fusion, groups_stay_convex);
+    suite_add_tcase(all, fusion);
     return all;
 }
 
