@@ -106,6 +106,25 @@ static const gradcheck_case cases[] = {
     {.op = "ReduceProd", IN("Nx3 0.5 2", "int 1 [1]"), WITH(GRAD_INT("keepdims", 0))},
     {.op = "gmodel.SumTo", IN("Nx3x2", "int 2 [1 2]")},
     {.op = "gmodel.SumTo", IN("Nx3x2", "int 0")},
+    /* reduce_more.c */
+    {.op = "ReduceL1", IN("Nx3x2", "int 1 [1]"), WITH(GRAD_INT("keepdims", 0))},
+    {.op = "ReduceL2", IN("Nx3x2", "int 1 [1]"), WITH(GRAD_INT("keepdims", 0))},
+    {.op = "ReduceSumSquare", IN("Nx3x2", "int 1 [1]"), WITH(GRAD_INT("keepdims", 0))},
+    {.op = "ReduceLogSumExp", IN("Nx3x2", "int 1 [1]"), WITH(GRAD_INT("keepdims", 0))},
+    {.op = "ReduceLogSum", IN("Nx3 0.5 2", "int 1 [1]")},
+    /* arg.c, pad.c */
+    {.op = "TopK", IN("Nx5", "int 1 [2]"), .outputs = 2},
+    {.op = "TopK", IN("Nx5x2", "int 1 [3]"), WITH(GRAD_INT("axis", 1), GRAD_INT("largest", 0))},
+    {.op = "Pad", IN("Nx3", "int 4 [0 1 1 2]", "scalar")},
+    {.op = "Pad", IN("2x5", "int 2 [-1 2]", "", "int 1 [-1]")},
+    /* cross_entropy.c */
+    {.op = "SoftmaxCrossEntropyLoss", IN("3x4", "int 3 [1 0 3]")},
+    {.op = "SoftmaxCrossEntropyLoss",
+     IN("2x3x2", "int 2x2 [1 0 9 2]", "double 3 [0.5 1 2]"),
+     WITH(GRAD_INT("ignore_index", 9)),
+     .outputs = 2},
+    {.op = "SoftmaxCrossEntropyLoss", IN("3x4", "int 3 [1 0 3]"), WITH(GRAD_STRING("reduction", "none"))},
+    {.op = "NegativeLogLikelihoodLoss", IN("3x4", "int 3 [1 0 3]"), WITH(GRAD_STRING("reduction", "sum"))},
     /* softmax.c */
     {.op = "Softmax", IN("Nx3x2"), WITH(GRAD_INT("axis", 1))},
     {.op = "Softmax", IN("Nx4")},
