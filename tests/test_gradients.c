@@ -139,6 +139,14 @@ static const gradcheck_case cases[] = {
     {.op = "gmodel.ConvWeightGrad",
      IN("Nx2x3x3", "Nx2x2x2"),
      WITH(GRAD_INTS("kernel_shape", 3, 2), GRAD_INTS("pads", 1, 0, 0, 0))},
+    /* norm.c */
+    {.op = "BatchNormalization", IN("Nx2x3", "2", "2", "2", "2 0.5 2")},
+    {.op = "BatchNormalization", IN("Nx2x3", "2", "2", "2", "2 0.5 2"), .training = 1, .outputs = 3},
+    {.op = "gmodel.BatchNormalizationTraining",
+     IN("3x2x2", "2", "2"),
+     WITH(GRAD_FLOAT("epsilon", 0.1)),
+     .outputs = 3},
+    {.op = "gmodel.BatchNormalizationGrad", IN("Nx2x2", "2", "2", "2 0.5 2", "Nx2x2"), .outputs = 3},
     /* matmul.c */
     {.op = "MatMul", IN("Nx3", "3x2")},
     {.op = "MatMul", IN("Nx2x3", "3x2")},

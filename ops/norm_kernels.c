@@ -1,0 +1,332 @@
+/* Fast kernels of batch normalization for float32 in every `block` layout.
+ *
+ * Work is cut into tasks that depend on the shape alone: a group of at most LANES neighbouring channels by a slice of the
+ * batch. A task leaves partial sums in double; they are added in a fixed order, so that no result depends on the number of
+ * threads. */
+#include "ops/norm.h"
+#include "ops/vector.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { LANES = 64, SLICES = 16, RUN = 128 /* rows added up in float32 before they go to double */, SAMPLES = 8 };
+
+#define PARALLEL_ELEMENTS 16384
+
+/* [N, groups, S, block]: element (n, c, s) as in gm_layout. */
+typedef struct norm_shape {
+    int64_t batch, groups, positions, block, channels;
+    int64_t lane_groups; /* tasks of one group: block cut into pieces of LANES */
+    int64_t slices;      /* of the batch */
+    bool parallel;
+} norm_shape;
+
+typedef struct norm_state {
+    norm_shape shape;
+    double epsilon;
+} norm_state;
+
+static norm_shape norm_shape_of(const gm_value *x, int64_t block)
+{
+    norm_shape s = {.batch = x->dims[0], .channels = x->dims[1], .positions = 1, .block = block};
+    for (int i = 2; i < x->rank; i++)
+        s.positions *= x->dims[i];
+    if (s.positions == 1) /* [N, C]: all block layouts are one */
+        s.block = s.channels;
+    s.groups = s.channels / s.block;
+    s.lane_groups = (s.block + LANES - 1) / LANES;
+    s.slices = s.batch < SLICES ? s.batch : SLICES;
+    s.parallel = s.batch * s.channels * s.positions > PARALLEL_ELEMENTS;
+    return s;
+}
+
+/* --- Sums over one task ------------------------------------------------------------------------------------------- */
+
+/* Adds, lane by lane over `rows` rows `step` apart: first += a, second += a * (b - shift), where for statistics a is
+ * x - shift and b is x. */
+static inline __attribute__((always_inline)) void add_rows(const float *x, const float *dy, const float *shift,
+                                                           int64_t rows, int64_t step, int64_t lanes, double *first,
+                                                           double *second)
+{
+    for (int64_t start = 0; start < rows; start += RUN) {
+        int64_t end = rows - start < RUN ? rows : start + RUN;
+        float s1[LANES] = {0}, s2[LANES] = {0};
+        for (int64_t r = start; r < end; r++)
+            for (int64_t l = 0; l < lanes; l++) {
+                float centred = x[r * step + l] - shift[l], a = dy ? dy[r * step + l] : centred;
+                s1[l] += a;
+                s2[l] += a * centred;
+            }
+        for (int64_t l = 0; l < lanes; l++) {
+            first[l] += (double)s1[l];
+            second[l] += (double)s2[l];
+        }
+    }
+}
+
+GM_VECTOR static void add_rows_16(const float *x, const float *dy, const float *shift, int64_t rows, int64_t step,
+                                  double *first, double *second)
+{
+    if (dy)
+        add_rows(x, dy, shift, rows, step, 16, first, second);
+    else
+        add_rows(x, NULL, shift, rows, step, 16, first, second);
+}
+
+GM_VECTOR static void add_rows_64(const float *x, const float *dy, const float *shift, int64_t rows, int64_t step,
+                                  double *first, double *second)
+{
+    if (dy)
+        add_rows(x, dy, shift, rows, step, LANES, first, second);
+    else
+        add_rows(x, NULL, shift, rows, step, LANES, first, second);
+}
+
+GM_VECTOR static void add_rows_any(const float *x, const float *dy, const float *shift, int64_t rows, int64_t step,
+                                   int64_t lanes, double *first, double *second)
+{
+    if (lanes == 16)
+        add_rows_16(x, dy, shift, rows, step, first, second);
+    else if (lanes == LANES)
+        add_rows_64(x, dy, shift, rows, step, first, second);
+    else
+        add_rows(x, dy, shift, rows, step, lanes, first, second);
+}
+
+/* One channel whose `count` values lie side by side: 16 of them are taken as lanes. */
+static void add_line(const float *x, const float *dy, float shift, int64_t count, double *first, double *second)
+{
+    double s1[16] = {0}, s2[16] = {0};
+    float shifts[16];
+    int64_t rows = count / 16;
+    for (int l = 0; l < 16; l++)
+        shifts[l] = shift;
+    add_rows_16(x, dy, shifts, rows, 16, s1, s2);
+    add_rows_any(x + rows * 16, dy ? dy + rows * 16 : NULL, shifts, 1, 16, count - rows * 16, s1, s2);
+    for (int l = 0; l < 16; l++) {
+        *first += s1[l];
+        *second += s2[l];
+    }
+}
+
+/* Task (group, piece of its lanes, slice) -> sums[slice][0 or 1][channel]. */
+static void add_task(const norm_shape *s, int64_t task, const float *x, const float *dy, const float *shift,
+                     double *sums)
+{
+    int64_t slice = task % s->slices, piece = task / s->slices % s->lane_groups,
+            group = task / s->slices / s->lane_groups;
+    int64_t lane = piece * LANES, lanes = s->block - lane < LANES ? s->block - lane : LANES;
+    int64_t channel = group * s->block + lane, from = slice * s->batch / s->slices,
+            to = (slice + 1) * s->batch / s->slices;
+    double *first = sums + slice * 2 * s->channels + channel, *second = first + s->channels;
+    memset(first, 0, (size_t)lanes * sizeof *first);
+    memset(second, 0, (size_t)lanes * sizeof *second);
+    if (s->positions == 1) { /* the rows of the slice lie at one distance */
+        int64_t at = from * s->channels + channel;
+        add_rows_any(x + at, dy ? dy + at : NULL, shift + channel, to - from, s->channels, lanes, first, second);
+        return;
+    }
+    for (int64_t n = from; n < to; n++) {
+        int64_t at = (n * s->groups + group) * s->positions * s->block + lane;
+        if (s->block == 1)
+            add_line(x + at, dy ? dy + at : NULL, shift[channel], s->positions, first, second);
+        else
+            add_rows_any(x + at, dy ? dy + at : NULL, shift + channel, s->positions, s->block, lanes, first, second);
+    }
+}
+
+/* sums[0][0 .. 2 * channels): totals over all slices. */
+static void add_all(const norm_shape *s, const float *x, const float *dy, const float *shift, double *sums, int threads)
+{
+    int64_t tasks = s->groups * s->lane_groups * s->slices;
+#pragma omp parallel for num_threads(threads) schedule(static) if (s->parallel)
+    for (int64_t task = 0; task < tasks; task++)
+        add_task(s, task, x, dy, shift, sums);
+    for (int64_t slice = 1; slice < s->slices; slice++)
+        for (int64_t i = 0; i < 2 * s->channels; i++)
+            sums[i] += sums[slice * 2 * s->channels + i];
+}
+
+/* A value near each channel's mean, so that squares of small differences are added: the mean of a few elements. */
+static void choose_shift(const norm_shape *s, const float *x, float *shift)
+{
+    int64_t batch = s->batch < SAMPLES ? s->batch : SAMPLES;
+    int64_t positions = s->positions < SAMPLES ? s->positions : SAMPLES;
+    for (int64_t c = 0; c < s->channels; c++) {
+        double total = 0.0;
+        for (int64_t n = 0; n < batch; n++)
+            for (int64_t p = 0; p < positions; p++)
+                total +=
+                    (double)x[(n * s->groups + c / s->block) * s->positions * s->block + p * s->block + c % s->block];
+        shift[c] = (float)(total / (double)(batch * positions));
+    }
+}
+
+/* --- Elementwise passes ------------------------------------------------------------------------------------------- */
+
+/* y = (x - mean) * a + b over one row of a group: `rows` times `lanes`, or one channel's `rows` values. */
+GM_VECTOR static void normalize_row(const float *x, float *y, const float *mean, const float *a, const float *b,
+                                    int64_t rows, int64_t lanes)
+{
+    if (lanes == 1) {
+        float mean0 = mean[0], a0 = a[0], b0 = b[0];
+        for (int64_t i = 0; i < rows; i++)
+            y[i] = (x[i] - mean0) * a0 + b0;
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t l = 0; l < lanes; l++)
+            y[r * lanes + l] = (x[r * lanes + l] - mean[l]) * a[l] + b[l];
+}
+
+static void normalize(const norm_shape *s, const float *x, float *y, const float *mean, const float *a, const float *b,
+                      int threads)
+{
+    int64_t row = s->positions * s->block;
+#pragma omp parallel for num_threads(threads) schedule(static) if (s->parallel)
+    for (int64_t i = 0; i < s->batch * s->groups; i++) {
+        int64_t channel = i % s->groups * s->block;
+        normalize_row(x + i * row, y + i * row, mean + channel, a + channel, b + channel, s->positions, s->block);
+    }
+}
+
+/* dx = a dy - p - (x - mean) q */
+GM_VECTOR static void gradient_row(const float *x, const float *dy, float *dx, const float *mean, const float *a,
+                                   const float *p, const float *q, int64_t rows, int64_t lanes)
+{
+    if (lanes == 1) {
+        float mean0 = mean[0], a0 = a[0], p0 = p[0], q0 = q[0];
+        for (int64_t i = 0; i < rows; i++)
+            dx[i] = a0 * dy[i] - p0 - (x[i] - mean0) * q0;
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t l = 0; l < lanes; l++) {
+            int64_t i = r * lanes + l;
+            dx[i] = a[l] * dy[i] - p[l] - (x[i] - mean[l]) * q[l];
+        }
+}
+
+/* --- Kernels ------------------------------------------------------------------------------------------------------ */
+
+static gm_status run_inference(const void *state_pointer, const gm_kernel_arguments *arguments)
+{
+    const norm_state *state = state_pointer;
+    const float *scale = arguments->in[1], *var = arguments->in[4];
+    float *a = arguments->scratch;
+    for (int64_t c = 0; c < state->shape.channels; c++)
+        a[c] = (float)((double)scale[c] / sqrt((double)var[c] + state->epsilon));
+    normalize(&state->shape, arguments->in[0], arguments->out[0], arguments->in[3], a, arguments->in[2],
+              arguments->threads);
+    return GM_OK;
+}
+
+/* Scratch: sums double[slices][2][C], then floats: shift, mean, a [C]. */
+static gm_status run_training(const void *state_pointer, const gm_kernel_arguments *arguments)
+{
+    const norm_state *state = state_pointer;
+    const norm_shape *s = &state->shape;
+    const float *x = arguments->in[0], *scale = arguments->in[1];
+    double *sums = arguments->scratch, count = (double)(s->batch * s->positions);
+    float *shift = (float *)(sums + s->slices * 2 * s->channels), *mean = shift + s->channels, *a = mean + s->channels;
+    float *mean_out = arguments->out[1], *var_out = arguments->out[2];
+    choose_shift(s, x, shift);
+    add_all(s, x, NULL, shift, sums, arguments->threads);
+    for (int64_t c = 0; c < s->channels; c++) {
+        double offset = sums[c] / count, var = sums[s->channels + c] / count - offset * offset;
+        var = var > 0.0 || var != var ? var : 0.0;
+        mean[c] = (float)((double)shift[c] + offset);
+        a[c] = (float)((double)scale[c] / sqrt(var + state->epsilon));
+        if (mean_out)
+            mean_out[c] = mean[c];
+        if (var_out)
+            var_out[c] = (float)var;
+    }
+    if (arguments->out[0])
+        normalize(s, x, arguments->out[0], mean, a, arguments->in[2], arguments->threads);
+    return GM_OK;
+}
+
+/* Scratch: sums double[slices][2][C], then floats: a, p, q [C]. */
+static gm_status run_grad(const void *state_pointer, const gm_kernel_arguments *arguments)
+{
+    const norm_state *state = state_pointer;
+    const norm_shape *s = &state->shape;
+    const float *x = arguments->in[0], *scale = arguments->in[1], *mean = arguments->in[2], *var = arguments->in[3];
+    const float *dy = arguments->in[4];
+    double *sums = arguments->scratch, count = (double)(s->batch * s->positions);
+    float *a = (float *)(sums + s->slices * 2 * s->channels), *p = a + s->channels, *q = p + s->channels;
+    float *dx = arguments->out[0], *dscale = arguments->out[1], *db = arguments->out[2];
+    int64_t row = s->positions * s->block;
+    add_all(s, x, dy, mean, sums, arguments->threads);
+    for (int64_t c = 0; c < s->channels; c++) {
+        double r = 1.0 / sqrt((double)var[c] + state->epsilon), total = sums[c], correlated = sums[s->channels + c];
+        a[c] = (float)((double)scale[c] * r);
+        p[c] = (float)((double)scale[c] * r * total / count);
+        q[c] = (float)((double)scale[c] * r * r * r * correlated / count);
+        if (dscale)
+            dscale[c] = (float)(correlated * r);
+        if (db)
+            db[c] = (float)total;
+    }
+    if (!dx)
+        return GM_OK;
+#pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->parallel)
+    for (int64_t i = 0; i < s->batch * s->groups; i++) {
+        int64_t channel = i % s->groups * s->block;
+        gradient_row(x + i * row, dy + i * row, dx + i * row, mean + channel, a + channel, p + channel, q + channel,
+                     s->positions, s->block);
+    }
+    return GM_OK;
+}
+
+/* --- Lowering ----------------------------------------------------------------------------------------------------- */
+
+static gm_status lower_norm(gm_lower *lower, gm_status (*run)(const void *, const gm_kernel_arguments *), int floats)
+{
+    const gm_value *x = gm_value_of(lower->graph, lower->node->inputs[0]);
+    gm_layout layout = lower->in_layout[0];
+    norm_state *state;
+    if (lower->reference || !gm_lower_all_float(lower) || x->dims[0] < 1 || x->dims[1] < 1)
+        return GM_OK;
+    if (layout.block < 1 || x->dims[1] % layout.block != 0)
+        layout = gm_layout_plain;
+    state = gm_pool_alloc(lower->pool, sizeof *state);
+    if (!state)
+        return GM_ERROR_MEMORY;
+    state->shape = norm_shape_of(x, layout.block);
+    if (state->shape.positions < 1)
+        return GM_OK;
+    state->epsilon = gm_node_float(lower->node, "epsilon", 1e-5);
+    lower->in_want[0] = lower->out_layout[0] = layout;
+    lower->scratch_bytes = (size_t)state->shape.channels *
+                           ((size_t)state->shape.slices * 2 * sizeof(double) + (size_t)floats * sizeof(float));
+    lower->kernel = (gm_kernel){run, NULL, state};
+    return GM_OK;
+}
+
+gm_status gm_batch_normalization_lower(gm_lower *lower)
+{
+    GM_TRY(lower_norm(lower, run_inference, 1));
+    if (lower->kernel.run)
+        lower->in_place[0] = 0;
+    return GM_OK;
+}
+
+gm_status gm_batch_normalization_training_lower(gm_lower *lower)
+{
+    GM_TRY(lower_norm(lower, run_training, 3));
+    if (lower->kernel.run)
+        lower->in_place[0] = 0;
+    return GM_OK;
+}
+
+gm_status gm_batch_normalization_grad_lower(gm_lower *lower)
+{
+    GM_TRY(lower_norm(lower, run_grad, 3));
+    if (!lower->kernel.run)
+        return GM_OK;
+    lower->in_want[4] = lower->in_want[0];
+    lower->in_place[0] = 4;
+    return GM_OK;
+}
