@@ -183,7 +183,7 @@ static void describe_problem(const gm_conv_shape *s, gm_convolution_kind kind, p
         int axis = skip + i;
         p->dims[BIG][2 + i] = s->big[axis];
         p->dims[SMALL][2 + i] = s->small[axis];
-        p->dims[WEIGHTS][lead + 2 + i] = p->window.kernel[i] = s->kernel[axis];
+        p->dims[WEIGHTS][lead + 2 + i] = s->kernel[axis];
         p->window.strides[i] = s->stride[axis];
         p->window.dilations[i] = s->dilation[axis] - 1;
         p->window.low[i] = s->low[axis];

@@ -494,16 +494,6 @@ dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kin
     return keep_descriptor(dnnl, status, descriptor);
 }
 
-dnnl_primitive_desc_t gm_dnnl_pooling(gm_dnnl *dnnl, dnnl_alg_kind_t algorithm, const gm_md *source,
-                                      const gm_md *destination, const gm_dnnl_window *w)
-{
-    dnnl_primitive_desc_t descriptor = NULL;
-    dnnl_status_t status = dnnl_pooling_forward_primitive_desc_create(
-        &descriptor, dnnl->engine, dnnl_forward_inference, algorithm, handle_of(source), handle_of(destination),
-        w->strides, w->kernel, w->dilations, w->low, w->high, dnnl->attributes);
-    return keep_descriptor(dnnl, status, descriptor);
-}
-
 dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const gm_md *weights, const gm_md *bias,
                                      const gm_md *destination)
 {
@@ -549,16 +539,6 @@ dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kin
             &operation, dnnl_convolution_direct, handle_of(source), handle_of(weights), handle_of(bias),
             handle_of(destination), w->strides, w->dilations, w->low, w->high);
     return status == dnnl_success ? describe(dnnl, &operation, hint) : NULL;
-}
-
-dnnl_primitive_desc_t gm_dnnl_pooling(gm_dnnl *dnnl, dnnl_alg_kind_t algorithm, const gm_md *source,
-                                      const gm_md *destination, const gm_dnnl_window *w)
-{
-    dnnl_pooling_v2_desc_t operation;
-    dnnl_status_t status =
-        dnnl_pooling_v2_forward_desc_init(&operation, dnnl_forward_inference, algorithm, handle_of(source),
-                                          handle_of(destination), w->strides, w->kernel, w->dilations, w->low, w->high);
-    return status == dnnl_success ? describe(dnnl, &operation, NULL) : NULL;
 }
 
 dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const gm_md *weights, const gm_md *bias,

@@ -62,15 +62,13 @@ typedef enum gm_convolution_kind {
 } gm_convolution_kind;
 
 typedef struct gm_dnnl_window { /* spatial axes; dilation counts from 0 as oneDNN does */
-    dnnl_dims_t kernel, strides, dilations, low, high;
+    dnnl_dims_t strides, dilations, low, high;
 } gm_dnnl_window;
 
 /* All return NULL where oneDNN has no implementation; the descriptor belongs to `dnnl`. */
 dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kind, const gm_md *source,
                                           const gm_md *weights, const gm_md *bias, const gm_md *destination,
                                           const gm_dnnl_window *window);
-dnnl_primitive_desc_t gm_dnnl_pooling(gm_dnnl *dnnl, dnnl_alg_kind_t algorithm, const gm_md *source,
-                                      const gm_md *destination, const gm_dnnl_window *window);
 dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const gm_md *weights, const gm_md *bias,
                                      const gm_md *destination);
 /* C = alpha op(A) op(B) + beta C, all row-major, with as many OpenMP threads as the caller has set. A: [M, K], or [K,
