@@ -25,6 +25,7 @@ typedef struct lower_check {
     gm_pool *pool;
     int threads;
     uint64_t draws;
+    unsigned constants; /* bit i: input i is a constant of the graph (shapes, axes), not fed */
     /* Of the last node: */
     bool lowered; /* false: `lower` declined and the reference kernel stood in */
     gm_layout out_layout[GM_MAX_ARITY], in_want[GM_MAX_ARITY];
@@ -130,7 +131,9 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
         if (!inputs[i])
             continue;
         in[i] = *inputs[i];
-        ids[i] = gm_graph_add_input(graph, text, in[i].type, in[i].rank, in[i].dims, false);
+        ids[i] = check->constants >> i & 1
+                     ? gm_graph_constant(graph, inputs[i])
+                     : gm_graph_add_input(graph, text, in[i].type, in[i].rank, in[i].dims, false);
     }
     gm_emit_many(graph, name, ids, input_count, attributes, attribute_count, outputs, output_count);
     ck_assert_msg(graph->status == GM_OK, "%s", check->context->message);

@@ -1,0 +1,168 @@
+/* Graphs of one operator written as text, for tests of shapes and of known results.
+ *
+ *     "Nx3"                        a float input of shape [N, 3]; "scalar" has rank 0
+ *     "3 [1 2 3]"                  a float constant; "int 2x2 [1 2 3 4]", "bool 2 [1 0]", "double ..." likewise
+ *     "shape 0"                    the Shape of input 0
+ *     ""                           left out */
+#ifndef GM_TESTS_NUMBERS_H
+#define GM_TESTS_NUMBERS_H
+
+#include "graph/interpret.h"
+#include "graph/operator.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NUMBERS_MAX 10
+#define IN(...)     .inputs = {__VA_ARGS__}
+#define WITH(...)   .attributes = {__VA_ARGS__}
+
+typedef struct numbers_case {
+    const char *op;
+    const char *inputs[NUMBERS_MAX];
+    gm_attribute attributes[6];
+    size_t outputs;       /* 0: one */
+    const char *expected; /* shapes: "float[N, 3] float[N, 1]"; results: the numbers of all outputs "1 2 3"; errors: a
+                             part of the message */
+} numbers_case;
+
+typedef struct numbers {
+    gm_context *context;
+    gm_pool *pool;
+    gm_graph *graph;
+    gm_value_id inputs[NUMBERS_MAX], outputs[NUMBERS_MAX];
+} numbers;
+
+static inline void numbers_begin(numbers *n)
+{
+    memset(n, 0, sizeof *n);
+    ck_assert_int_eq(gm_context_create(NULL, &n->context), GM_OK);
+    n->pool = gm_pool_create(n->context);
+    n->graph = gm_graph_create(n->pool, NULL, "numbers");
+    ck_assert_ptr_nonnull(n->graph);
+}
+
+static inline void numbers_end(numbers *n)
+{
+    gm_pool_destroy(n->pool);
+    gm_context_destroy(n->context);
+}
+
+static inline gm_value_id numbers_constant(numbers *n, gm_type type, int rank, const gm_dim *dims, const char *text)
+{
+    gm_tensor *tensor = gm_tensor_create(n->pool, type, rank, dims);
+    ck_assert_ptr_nonnull(tensor);
+    for (int64_t i = 0; i < gm_tensor_count(tensor); i++) {
+        char *end;
+        text += strspn(text, "[ ");
+        gm_set(tensor, i, strtod(text, &end));
+        ck_assert_msg(end != text, "too few numbers: '%s'", text);
+        text = end;
+    }
+    return gm_graph_constant(n->graph, tensor);
+}
+
+static inline gm_value_id numbers_input(numbers *n, const char *text, size_t index)
+{
+    static const struct {
+        const char *prefix;
+        gm_type type;
+    } types[] = {{"int ", GM_INT64}, {"bool ", GM_BOOL}, {"double ", GM_DOUBLE}};
+    gm_type type = GM_FLOAT;
+    gm_dim dims[GM_MAX_RANK];
+    int rank = 0;
+    char name[16];
+    if (!*text)
+        return 0;
+    if (strncmp(text, "shape ", 6) == 0)
+        return gm_emit1(n->graph, "Shape", n->inputs[text[6] - '0']);
+    for (size_t i = 0; i < GM_COUNT(types); i++)
+        if (strncmp(text, types[i].prefix, strlen(types[i].prefix)) == 0) {
+            type = types[i].type;
+            text += strlen(types[i].prefix);
+        }
+    if (strncmp(text, "scalar", 6) == 0)
+        text += 6;
+    while (*text && *text != ' ') {
+        char *end = (char *)text + 1;
+        char symbol[2] = {*text, 0};
+        bool named = *text >= 'A' && *text <= 'Z';
+        dims[rank++] = named ? gm_dim_symbol(n->graph->symbols, symbol) : strtoll(text, &end, 10);
+        text = *end == 'x' ? end + 1 : end;
+    }
+    if (*text)
+        return numbers_constant(n, type, rank, dims, text);
+    snprintf(name, sizeof name, "x%zu", index);
+    return gm_graph_add_input(n->graph, name, type, rank, dims, false);
+}
+
+/* The node of a case in a new graph; graph->status tells whether it is valid. */
+static inline size_t numbers_build(numbers *n, const numbers_case *c)
+{
+    size_t count = 0, attributes = 0, outputs = c->outputs ? c->outputs : 1;
+    for (; count < NUMBERS_MAX && c->inputs[count]; count++)
+        n->inputs[count] = numbers_input(n, c->inputs[count], count);
+    while (attributes < GM_COUNT(c->attributes) && c->attributes[attributes].name)
+        attributes++;
+    gm_emit_many(n->graph, c->op, n->inputs, count, c->attributes, attributes, n->outputs, outputs);
+    return outputs;
+}
+
+/* Shapes of all outputs, as text. */
+static inline void numbers_check_shape(const numbers_case *c)
+{
+    numbers n;
+    char found[512] = "", text[160];
+    size_t outputs;
+    numbers_begin(&n);
+    outputs = numbers_build(&n, c);
+    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, n.context->message);
+    for (size_t i = 0; i < outputs; i++) {
+        if (i)
+            strcat(found, " ");
+        strcat(found, gm_shape_text(n.graph, n.outputs[i], text, sizeof text));
+    }
+    ck_assert_msg(strcmp(found, c->expected) == 0, "%s: shape %s, expected %s", c->op, found, c->expected);
+    numbers_end(&n);
+}
+
+/* The message holds the text expected. */
+static inline void numbers_check_error(const numbers_case *c)
+{
+    numbers n;
+    numbers_begin(&n);
+    numbers_build(&n, c);
+    ck_assert_msg(n.graph->status != GM_OK, "%s: no error, expected '%s'", c->op, c->expected);
+    ck_assert_msg(strstr(n.context->message, c->expected) != NULL, "%s: message '%s', expected '%s'", c->op,
+                  n.context->message, c->expected);
+    numbers_end(&n);
+}
+
+/* Elements of all outputs by the reference kernels; every input is a constant. */
+static inline void numbers_check_result(const numbers_case *c)
+{
+    numbers n;
+    gm_tensor *values = NULL;
+    const char *at = c->expected;
+    size_t outputs;
+    numbers_begin(&n);
+    outputs = numbers_build(&n, c);
+    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, n.context->message);
+    ck_assert_msg(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values) == GM_OK, "%s: %s", c->op,
+                  n.context->message);
+    for (size_t k = 0; k < outputs; k++)
+        for (int64_t i = 0; i < gm_tensor_count(&values[n.outputs[k]]); i++) {
+            char *end;
+            double expected = strtod(at, &end), found = gm_get(&values[n.outputs[k]], i);
+            ck_assert_msg(end != at, "%s: more results than expected", c->op);
+            at = end;
+            ck_assert_msg(fabs(found - expected) <= 1e-5 * (1 + fabs(expected)),
+                          "%s: output %zu [%lld] is %.9g, expected %.9g", c->op, k, (long long)i, found, expected);
+        }
+    ck_assert_msg(at[strspn(at, " ")] == 0, "%s: fewer results than expected", c->op);
+    numbers_end(&n);
+}
+
+#endif
