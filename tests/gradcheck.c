@@ -284,7 +284,10 @@ static void check_orders(gradcheck_run *run)
     while (attributes < GRAD_MAX_ATTRIBUTES && check->attributes[attributes].name)
         attributes++;
     first = run->fed_count;
-    gm_emit_many(run->graph, check->op, inputs, count, check->attributes, attributes, y, outputs);
+    if (check->definition)
+        gm_graph_add_node(run->graph, check->definition, inputs, count, check->attributes, attributes, y, outputs);
+    else
+        gm_emit_many(run->graph, check->op, inputs, count, check->attributes, attributes, y, outputs);
     must(run);
     for (size_t k = 0; k < outputs; k++) {
         bool skip = (check->unseeded >> k & 1) || gm_value_of(run->graph, y[k])->type != GM_DOUBLE;

@@ -41,12 +41,13 @@ typedef struct gradcheck_case {
     const char *op;
     const char *inputs[GRAD_MAX_INPUTS];
     gm_attribute attributes[GRAD_MAX_ATTRIBUTES];
-    size_t outputs;     /* 0: one */
-    unsigned unseeded;  /* bit k: output k takes no part in the loss */
-    unsigned no_second; /* 1: skip the gradient of the gradient (a rule on the way has none) */
-    unsigned training;  /* 1: graph->training */
-    double kinks[4];    /* ascending, 0 ends the positive ones; 0 itself is always a kink */
-    double tolerance;   /* 0: 1e-6, relative to max(1, |gradient|) */
+    size_t outputs;                /* 0: one */
+    unsigned unseeded;             /* bit k: output k takes no part in the loss */
+    unsigned no_second;            /* 1: skip the gradient of the gradient (a rule on the way has none) */
+    unsigned training;             /* 1: graph->training */
+    double kinks[4];               /* ascending, 0 ends the positive ones; 0 itself is always a kink */
+    const gm_operator *definition; /* an operator that is not in the table: `op` only names it */
+    double tolerance;              /* 0: 1e-6, relative to max(1, |gradient|) */
 } gradcheck_case;
 
 /* First order, and second order unless no_second. Fails the running Check test with one line that names what differs.

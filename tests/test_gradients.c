@@ -2,6 +2,8 @@
  * fails the suite. */
 #include "tests/gradcheck.h"
 
+#include "ops/TEMPLATE.c" /* the worked example must work */
+
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,10 +144,7 @@ static const gradcheck_case cases[] = {
     /* norm.c */
     {.op = "BatchNormalization", IN("Nx2x3", "2", "2", "2", "2 0.5 2")},
     {.op = "BatchNormalization", IN("Nx2x3", "2", "2", "2", "2 0.5 2"), .training = 1, .outputs = 3},
-    {.op = "gmodel.BatchNormalizationTraining",
-     IN("3x2x2", "2", "2"),
-     WITH(GRAD_FLOAT("epsilon", 0.1)),
-     .outputs = 3},
+    {.op = "gmodel.BatchNormalizationTraining", IN("3x2x2", "2", "2"), WITH(GRAD_FLOAT("epsilon", 0.1)), .outputs = 3},
     {.op = "gmodel.BatchNormalizationGrad", IN("Nx2x2", "2", "2", "2 0.5 2", "Nx2x2"), .outputs = 3},
     /* pool.c */
     {.op = "MaxPool",
@@ -158,8 +157,8 @@ static const gradcheck_case cases[] = {
      WITH(GRAD_INTS("kernel_shape", 3, 2), GRAD_INTS("strides", 2, 1), GRAD_STRING("auto_pad", "SAME_LOWER"))},
     {.op = "gmodel.AveragePoolGrad",
      IN("Nx2x3"),
-     WITH(GRAD_INTS("kernel_shape", 3), GRAD_INTS("strides", 2), GRAD_INTS("pads", 1, 1),
-          GRAD_INTS("input_shape", 5), GRAD_INT("count_include_pad", 1))},
+     WITH(GRAD_INTS("kernel_shape", 3), GRAD_INTS("strides", 2), GRAD_INTS("pads", 1, 1), GRAD_INTS("input_shape", 5),
+          GRAD_INT("count_include_pad", 1))},
     /* matmul.c */
     {.op = "MatMul", IN("Nx3", "3x2")},
     {.op = "MatMul", IN("Nx2x3", "3x2")},
@@ -186,6 +185,13 @@ START_TEST(RuleAgreesWithDifferences)
 {
     if (gm_operator_find_name(cases[_i].op))
         gradcheck(&cases[_i]);
+}
+END_TEST
+
+START_TEST(TemplateAgreesWithDifferences)
+{
+    gradcheck(
+        &(gradcheck_case){.op = "gmodel.Swish", .definition = &gm_op_swish, IN("Nx3"), WITH(GRAD_FLOAT("beta", 0.5))});
 }
 END_TEST
 
@@ -217,6 +223,7 @@ int main(void)
     int failed;
     tcase_set_timeout(all, 60);
     tcase_add_loop_test(all, RuleAgreesWithDifferences, 0, (int)GM_COUNT(cases));
+    tcase_add_test(all, TemplateAgreesWithDifferences);
     tcase_add_test(all, EveryRuleHasACase);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);
