@@ -1,14 +1,12 @@
 /* The command line as its user meets it: exit statuses, messages, files; and the progress line. */
 #include <check.h>
-#include <dirent.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -428,11 +426,12 @@ static void remove_scratch(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2 || !mkdtemp(scratch)) {
+    char program[PATH_MAX];
+    if (argc != 2 || !realpath(argv[1], program) || !mkdtemp(scratch)) {
         fprintf(stderr, "usage: test_cli GMRUN\n");
         return 2;
     }
-    gmrun = argv[1];
+    gmrun = program;
     Suite *suite = suite_create("cli");
     TCase *words = tcase_create("words"), *work = tcase_create("work");
     tcase_add_test(words, help_of_every_command_is_printed);
