@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define SERIAL_ELEMENTS 16384 /* below this, threads cost more than they give */
+#define DRAW_TILE       2048  /* tiles of programs that draw in a blocked layout: long runs within a channel */
 #define WIDEST_BLOCK    4096  /* channels-last layouts with more channels are not taken by programs that draw */
 #define MAX_VECTORS     128   /* operands and results of one program */
 
@@ -126,6 +127,13 @@ static void load_strided(const tile_input *input, const void *base, int64_t firs
     }
 }
 
+/* A loop of its own: vectorized, where a branch on random numbers would be guessed wrong half of the time. */
+static void keep_from(float *values, float ratio, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = values[i] >= ratio ? 1.0f : 0.0f;
+}
+
 /* Keeps where the draw of the element, counted row-major whatever the layout, is not below the ratio. */
 static void run_mask(const tile_program *program, uint64_t key, uint64_t run, float ratio, int64_t first, size_t n,
                      float *dst)
@@ -134,8 +142,7 @@ static void run_mask(const tile_program *program, uint64_t key, uint64_t run, fl
     float buffer[GM_TILE];
     if (block == 1) {
         gm_uniform(key, run, (uint64_t)first, n, dst);
-        for (size_t i = 0; i < n; i++)
-            dst[i] = dst[i] >= ratio ? 1.0f : 0.0f;
+        keep_from(dst, ratio, n);
         return;
     }
     while (n > 0) { /* within one (n, c / block): `here` places s, of `block` channels each */
@@ -145,8 +152,9 @@ static void run_mask(const tile_program *program, uint64_t key, uint64_t run, fl
         here = here < GM_TILE ? here : GM_TILE;
         for (int64_t channel = 0; channel < block; channel++) {
             gm_uniform(key, run, (uint64_t)((group * block + channel) * spatial + s), (size_t)here, buffer);
+            keep_from(buffer, ratio, (size_t)here);
             for (int64_t i = 0; i < here; i++)
-                dst[i * block + channel] = buffer[i] >= ratio ? 1.0f : 0.0f;
+                dst[i * block + channel] = buffer[i];
         }
         first += here * block;
         dst += here * block;
@@ -691,7 +699,7 @@ static void set_geometry(tile_program *program, const gm_value *out, gm_layout l
     for (int axis = 2; axis < out->rank; axis++)
         program->spatial *= out->dims[axis];
     if (program->draws)
-        program->tile = (size_t)(layout.block >= GM_TILE ? layout.block : GM_TILE / layout.block * layout.block);
+        program->tile = (size_t)(layout.block >= DRAW_TILE ? layout.block : DRAW_TILE / layout.block * layout.block);
 }
 
 /* A lone Identity in disguise (Detach, Cast to the same type): the very memory of its input. */

@@ -42,7 +42,7 @@ GM_VECTOR_INLINE float gm_exp_reduced(float x, int32_t *n_out)
 
 GM_VECTOR_INLINE float gm_fast_exp(float x)
 {
-    float clamped = x > 89.0f ? 89.0f : x < -104.0f ? -104.0f : x;
+    float clamped = x > -104.0f ? (x < 89.0f ? x : 89.0f) : -104.0f; /* NaN: -104 */
     int32_t n, half;
     float p = gm_exp_reduced(clamped, &n);
     half = n >> 1; /* 2^n in two factors: reaches denormal results and 2^128 */
@@ -61,8 +61,8 @@ GM_VECTOR_INLINE float gm_fast_expm1_positive(float x)
 
 GM_VECTOR_INLINE float gm_fast_log(float x)
 {
-    float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f;   /* denormals: scaled by 2^23 */
-    int32_t bits = gm_bits_of_float(x * tiny) - 0x3f3504f3; /* mantissa in [sqrt(1/2), sqrt(2)) */
+    float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f;                         /* denormals: scaled by 2^23 */
+    int32_t bits = (int32_t)((uint32_t)gm_bits_of_float(x * tiny) - 0x3f3504f3u); /* mantissa in [sqrt(1/2), sqrt(2)) */
     float e = (float)(bits >> 23) - (x < 1.17549435e-38f ? 23.0f : 0.0f);
     float f = gm_float_of_bits((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
     /* log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f), R = the series of 2 artanh(s) / s - 2 */
@@ -85,7 +85,7 @@ GM_VECTOR_INLINE float gm_fast_log1p_unit(float e)
 GM_VECTOR_INLINE float gm_fast_tanh(float x)
 {
     float a = fabsf(x);
-    float t = gm_fast_expm1_positive(2.0f * (a > 10.0f ? 10.0f : a));
+    float t = gm_fast_expm1_positive(2.0f * (a < 10.0f ? a : 10.0f));
     float y = copysignf(t / (t + 2.0f), x);
     return x != x ? x : y;
 }
