@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define PARALLEL_ELEMENTS 16384
+#define LARGEST_KERNEL    4096 /* positions; beyond it the windows are not written out */
 
 /* --- Inference ---------------------------------------------------------------------------------------------------- */
 
@@ -336,36 +337,58 @@ static gm_status average_pool_grad_reference(const gm_compute *compute)
     return GM_OK;
 }
 
-/* --- Fast kernels: one row [positions][block] at a time ----------------------------------------------------------- */
+/* --- Fast kernels: one row [positions][block] at a time ------------------------------------------------------------ */
 
 enum { LANES = 64 };
+typedef enum pool_kind { MAXIMUM, AVERAGE, MAXIMUM_GRAD, AVERAGE_GRAD } pool_kind;
 
-GM_VECTOR static void max_row(const pool_shape *s, const float *x, float *y)
+/* The windows of a row, written out once: window i covers positions[start[i] .. start[i + 1]). */
+typedef struct pool_table {
+    int32_t *start, *positions;
+    float *factor; /* 1 / divisor */
+} pool_table;
+
+static gm_status make_table(gm_pool *pool, const pool_shape *s, pool_table *table)
 {
+    size_t most = (size_t)(s->smalls * s->kernel[0] * s->kernel[1] * s->kernel[2]);
+    int32_t count = 0;
+    table->start = gm_pool_array(pool, (size_t)s->smalls + 1, sizeof *table->start);
+    table->positions = gm_pool_array(pool, most + 1, sizeof *table->positions);
+    table->factor = gm_pool_array(pool, (size_t)s->smalls + 1, sizeof *table->factor);
+    if (!table->start || !table->positions || !table->factor)
+        return GM_ERROR_MEMORY;
     for (int64_t i = 0; i < s->smalls; i++) {
         pool_span span = span_of(s, i);
+        FOR_WINDOW(span)
+        table->positions[count++] = (int32_t)position_of(s, &span, d, h, w);
+        table->start[i + 1] = count;
+        table->factor[i] = 1.0f / (float)span.divisor;
+    }
+    return GM_OK;
+}
+
+GM_VECTOR static void max_row(const pool_shape *s, const pool_table *table, const float *x, float *y)
+{
+    for (int64_t i = 0; i < s->smalls; i++) {
         float *to = y + i * s->block;
         for (int64_t l = 0; l < s->block; l++)
             to[l] = -INFINITY;
-        FOR_WINDOW(span)
-        {
-            const float *from = x + position_of(s, &span, d, h, w) * s->block;
+        for (int32_t k = table->start[i]; k < table->start[i + 1]; k++) {
+            const float *from = x + table->positions[k] * s->block;
             for (int64_t l = 0; l < s->block; l++)
                 to[l] = from[l] > to[l] || from[l] != from[l] ? from[l] : to[l];
         }
     }
 }
 
-GM_VECTOR static void average_row(const pool_shape *s, const float *x, float *y)
+GM_VECTOR static void average_row(const pool_shape *s, const pool_table *table, const float *x, float *y)
 {
     for (int64_t i = 0; i < s->smalls; i++) {
-        pool_span span = span_of(s, i);
-        float *to = y + i * s->block, factor = 1.0f / (float)span.divisor;
+        float *to = y + i * s->block, factor = table->factor[i];
         for (int64_t l = 0; l < s->block; l++)
             to[l] = 0.0f;
-        FOR_WINDOW(span)
-        {
-            const float *from = x + position_of(s, &span, d, h, w) * s->block;
+        for (int32_t k = table->start[i]; k < table->start[i + 1]; k++) {
+            const float *from = x + table->positions[k] * s->block;
             for (int64_t l = 0; l < s->block; l++)
                 to[l] += from[l];
         }
@@ -374,43 +397,35 @@ GM_VECTOR static void average_row(const pool_shape *s, const float *x, float *y)
     }
 }
 
-/* Lanes first ... first + lanes - 1 of a window: positions of the first maxima. */
-GM_VECTOR static void find_maxima(const pool_shape *s, const pool_span *span, const float *x, int64_t lanes,
+/* Some lanes of one window: positions of the first maxima; -1 where the window is empty. */
+GM_VECTOR static void find_maxima(const int32_t *positions, int32_t count, int64_t block, const float *x, int64_t lanes,
                                   int32_t *best)
 {
     float value[LANES];
-    bool begun = false;
-    FOR_WINDOW(*span)
-    {
-        int32_t at = (int32_t)position_of(s, span, d, h, w);
-        const float *from = x + at * s->block;
-        if (!begun) {
-            for (int64_t l = 0; l < lanes; l++) {
-                value[l] = from[l];
-                best[l] = at;
-            }
-            begun = true;
-            continue;
-        }
+    for (int64_t l = 0; l < lanes; l++) {
+        best[l] = count ? positions[0] : -1;
+        value[l] = count ? x[positions[0] * block + l] : 0.0f;
+    }
+    for (int32_t k = 1; k < count; k++) {
+        const float *from = x + positions[k] * block;
         for (int64_t l = 0; l < lanes; l++) {
             bool more = from[l] > value[l] || from[l] != from[l];
-            best[l] = more ? at : best[l];
+            best[l] = more ? positions[k] : best[l];
             value[l] = more ? from[l] : value[l];
         }
     }
-    for (int64_t l = 0; !begun && l < lanes; l++)
-        best[l] = -1;
 }
 
-static void max_grad_row(const pool_shape *s, const float *x, const float *dy, float *dx)
+static void max_grad_row(const pool_shape *s, const pool_table *table, const float *x, const float *dy, float *dx)
 {
     memset(dx, 0, (size_t)(s->bigs * s->block) * sizeof *dx);
     for (int64_t i = 0; i < s->smalls; i++) {
-        pool_span span = span_of(s, i);
+        const int32_t *positions = table->positions + table->start[i];
+        int32_t count = table->start[i + 1] - table->start[i];
         for (int64_t first = 0; first < s->block; first += LANES) {
             int64_t lanes = s->block - first < LANES ? s->block - first : LANES;
             int32_t best[LANES];
-            find_maxima(s, &span, x + first, lanes, best);
+            find_maxima(positions, count, s->block, x + first, lanes, best);
             for (int64_t l = 0; l < lanes; l++)
                 if (best[l] >= 0)
                     dx[best[l] * s->block + first + l] += dy[i * s->block + first + l];
@@ -418,27 +433,60 @@ static void max_grad_row(const pool_shape *s, const float *x, const float *dy, f
     }
 }
 
-GM_VECTOR static void average_grad_row(const pool_shape *s, const float *dy, float *dx)
+GM_VECTOR static void average_grad_row(const pool_shape *s, const pool_table *table, const float *dy, float *dx)
 {
     memset(dx, 0, (size_t)(s->bigs * s->block) * sizeof *dx);
     for (int64_t i = 0; i < s->smalls; i++) {
-        pool_span span = span_of(s, i);
         const float *from = dy + i * s->block;
-        float factor = 1.0f / (float)span.divisor;
-        FOR_WINDOW(span)
-        {
-            float *to = dx + position_of(s, &span, d, h, w) * s->block;
+        float factor = table->factor[i];
+        for (int32_t k = table->start[i]; k < table->start[i + 1]; k++) {
+            float *to = dx + table->positions[k] * s->block;
             for (int64_t l = 0; l < s->block; l++)
                 to[l] += from[l] * factor;
         }
     }
 }
 
-typedef enum pool_kind { MAXIMUM, AVERAGE, MAXIMUM_GRAD, AVERAGE_GRAD } pool_kind;
+/* The same for rows of one channel, where there are no lanes to share the work of a window. */
+static void run_line(pool_kind kind, const pool_shape *s, const pool_table *table, const float *in, const float *dy,
+                     float *out)
+{
+    if (kind == MAXIMUM_GRAD || kind == AVERAGE_GRAD)
+        memset(out, 0, (size_t)s->bigs * sizeof *out);
+    for (int64_t i = 0; i < s->smalls; i++) {
+        int32_t end = table->start[i + 1], best = -1, nan = 0;
+        float value = kind == MAXIMUM ? -INFINITY : 0.0f;
+        if (kind == AVERAGE_GRAD) {
+            for (int32_t k = table->start[i]; k < end; k++)
+                out[table->positions[k]] += in[i] * table->factor[i];
+        } else if (kind == AVERAGE) {
+            for (int32_t k = table->start[i]; k < end; k++)
+                value += in[table->positions[k]];
+            out[i] = value * table->factor[i];
+        } else if (kind == MAXIMUM) {
+            for (int32_t k = table->start[i]; k < end; k++) { /* a comparison drops a NaN: count them */
+                float x = in[table->positions[k]];
+                nan += x != x;
+                value = x > value ? x : value;
+            }
+            out[i] = nan ? NAN : value;
+        } else {
+            for (int32_t k = table->start[i]; k < end; k++) {
+                float x = in[table->positions[k]];
+                bool more = best < 0 || x > value || x != x;
+                best = more ? table->positions[k] : best;
+                value = more ? x : value;
+            }
+            if (best >= 0)
+                out[best] += dy[i];
+        }
+    }
+}
 
 typedef struct pool_state {
     pool_kind kind;
     pool_shape shape;
+    pool_table table;
 } pool_state;
 
 static void run_row(const pool_state *state, const gm_kernel_arguments *arguments, int64_t row)
@@ -447,14 +495,19 @@ static void run_row(const pool_state *state, const gm_kernel_arguments *argument
     int64_t big = row * s->bigs * s->block, small = row * s->smalls * s->block;
     const float *first = arguments->in[0];
     float *out = arguments->out[0];
-    if (state->kind == MAXIMUM)
-        max_row(s, first + big, out + small);
+    bool out_is_big = state->kind == MAXIMUM_GRAD || state->kind == AVERAGE_GRAD;
+    if (s->block == 1)
+        run_line(state->kind, s, &state->table, first + (state->kind == AVERAGE_GRAD ? small : big),
+                 state->kind == MAXIMUM_GRAD ? (const float *)arguments->in[1] + small : NULL,
+                 out + (out_is_big ? big : small));
+    else if (state->kind == MAXIMUM)
+        max_row(s, &state->table, first + big, out + small);
     else if (state->kind == AVERAGE)
-        average_row(s, first + big, out + small);
+        average_row(s, &state->table, first + big, out + small);
     else if (state->kind == MAXIMUM_GRAD)
-        max_grad_row(s, first + big, (const float *)arguments->in[1] + small, out + big);
+        max_grad_row(s, &state->table, first + big, (const float *)arguments->in[1] + small, out + big);
     else
-        average_grad_row(s, first + small, out + big);
+        average_grad_row(s, &state->table, first + small, out + big);
 }
 
 static gm_status run_pool(const void *state_pointer, const gm_kernel_arguments *arguments)
@@ -473,6 +526,7 @@ static gm_status lower_pool(gm_lower *lower, pool_kind kind)
     const gm_node *node = lower->node;
     const gm_value *first = gm_value_of(lower->graph, node->inputs[0]), *out, *big, *small;
     gm_layout layout = lower->in_layout[0];
+    int64_t kernel;
     pool_state *state;
     if (lower->reference || !node->outputs[0] || (node->output_count > 1 && node->outputs[1]) ||
         !gm_lower_all_float(lower))
@@ -486,8 +540,10 @@ static gm_status lower_pool(gm_lower *lower, pool_kind kind)
         return GM_ERROR_MEMORY;
     state->kind = kind;
     state->shape = pool_shape_of(node, big->rank, big->dims, small->dims, layout.block);
-    if (state->shape.bigs >= INT32_MAX)
+    kernel = state->shape.kernel[0] * state->shape.kernel[1] * state->shape.kernel[2];
+    if (kernel > LARGEST_KERNEL || state->shape.bigs >= INT32_MAX || state->shape.smalls >= INT32_MAX / kernel)
         return GM_OK;
+    GM_TRY(make_table(lower->pool, &state->shape, &state->table));
     for (size_t i = 0; i < node->input_count; i++)
         lower->in_want[i] = layout;
     lower->out_layout[0] = layout;
