@@ -1,5 +1,6 @@
 /* Conv, ConvTranspose, gmodel.ConvWeightGrad: shapes, fast kernels against plain loops, adjointness, gradients. */
 #include "graph/operator.h"
+#include "tests/gradcheck.h"
 #include "tests/lower_check.h"
 
 #include <stdlib.h>
@@ -234,6 +235,43 @@ START_TEST(the_three_are_adjoint)
 }
 END_TEST
 
+/* First and second order, where pads must be worked out or the far end is not covered. */
+static const gradcheck_case gradients[] = {
+    {.op = "Conv",
+     .inputs = {"Nx2x5x6", "2x2x3x3"},
+     .attributes = {GRAD_INTS("strides", 2, 2), GRAD_STRING("auto_pad", "SAME_UPPER")}},
+    {.op = "Conv",
+     .inputs = {"Nx2x5x6", "2x2x2x3", "2"},
+     .attributes = {GRAD_INTS("strides", 3, 2), GRAD_STRING("auto_pad", "SAME_LOWER")}},
+    {.op = "Conv",
+     .inputs = {"Nx1x7", "2x1x2"},
+     .attributes = {GRAD_INTS("strides", 3), GRAD_STRING("auto_pad", "VALID")}},
+    {.op = "Conv",
+     .inputs = {"1x2x3x3x3", "2x1x2x2x2"},
+     .attributes = {GRAD_INT("group", 2), GRAD_INTS("pads", 1, 0, 0, 0, 0, 1)}},
+    {.op = "ConvTranspose",
+     .inputs = {"Nx2x2x2", "2x1x5x5"},
+     .attributes = {GRAD_INTS("strides", 2, 2), GRAD_STRING("auto_pad", "SAME_UPPER")}},
+    {.op = "ConvTranspose",
+     .inputs = {"Nx2x3", "2x2x1"},
+     .attributes = {GRAD_INTS("strides", 2), GRAD_STRING("auto_pad", "SAME_UPPER")}},
+    {.op = "ConvTranspose",
+     .inputs = {"Nx2x3", "2x1x3", "2"},
+     .attributes = {GRAD_INT("group", 2), GRAD_INTS("strides", 2), GRAD_INTS("output_shape", 6)}},
+    {.op = "ConvTranspose",
+     .inputs = {"Nx1x3", "1x2x3"},
+     .attributes = {GRAD_INTS("dilations", 3), GRAD_INTS("output_padding", 2), GRAD_INTS("pads", 1, 2)}},
+    {.op = "gmodel.ConvWeightGrad",
+     .inputs = {"Nx2x6", "Nx4x2"},
+     .attributes = {GRAD_INTS("kernel_shape", 3), GRAD_INTS("strides", 2), GRAD_INT("group", 2)}},
+};
+
+START_TEST(gradients_agree_with_differences)
+{
+    gradcheck(&gradients[_i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("conv");
@@ -247,6 +285,7 @@ int main(void)
     tcase_add_test(kernels, auto_pad_gives_the_sizes_of_onnx);
     tcase_add_test(kernels, wrong_shapes_are_named);
     tcase_add_test(kernels, the_three_are_adjoint);
+    tcase_add_loop_test(kernels, gradients_agree_with_differences, 0, (int)GM_COUNT(gradients));
     suite_add_tcase(suite, kernels);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
