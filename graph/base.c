@@ -31,16 +31,25 @@ void gm_clear_message(gm_context *context)
     context->message[0] = 0;
     context->message_length = 0;
     context->diagnostics = 0;
+    context->status = GM_OK;
 }
 
 gm_status gm_fail(gm_context *context, gm_status status, const char *format, ...)
 {
     va_list arguments;
+    if (status == GM_ERROR_INTERNAL && context->status == GM_ERROR_MEMORY)
+        return context->status; /* the reason stays: what could not be made for want of memory fails in turn */
     gm_clear_message(context);
     va_start(arguments, format);
     append(context, format, arguments);
     va_end(arguments);
+    context->status = status;
     return status;
+}
+
+gm_status gm_failure(const gm_context *context)
+{
+    return context->status != GM_OK ? context->status : GM_ERROR_INTERNAL;
 }
 
 gm_status gm_fail_memory(gm_context *context)
@@ -53,6 +62,7 @@ gm_status gm_diagnose(gm_context *context, gm_location where, const char *format
     va_list arguments;
     if (context->diagnostics == 0)
         gm_clear_message(context);
+    context->status = GM_ERROR_MODEL;
     if (context->diagnostics++ >= GM_MAX_DIAGNOSTICS)
         return GM_ERROR_MODEL;
     if (context->diagnostics > 1)

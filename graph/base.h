@@ -25,7 +25,7 @@
             return gm_try_status_;                                                                                     \
     } while (0)
 
-#define GM_MESSAGE_BYTES  16384
+#define GM_MESSAGE_BYTES   16384
 #define GM_MAX_DIAGNOSTICS 20
 
 /* The opaque gm_context of the public header. One thread at a time may work with a context's message. */
@@ -33,7 +33,8 @@ struct gm_context {
     gm_context_options options; /* allocator, threads, seed, log: filled with defaults */
     char message[GM_MESSAGE_BYTES];
     size_t message_length;
-    int diagnostics; /* lines gathered by gm_diagnose since the last gm_clear_message */
+    gm_status status; /* that the message is about */
+    int diagnostics;  /* lines gathered by gm_diagnose since the last gm_clear_message */
 };
 
 /* A place in a text file. file == NULL: no place. line and column count from 1. */
@@ -47,6 +48,9 @@ typedef struct gm_location {
 gm_status gm_fail(gm_context *context, gm_status status, const char *format, ...) GM_PRINTF(3, 4);
 gm_status gm_fail_memory(gm_context *context);
 
+/* The status of the last failure, for calls that return NULL; GM_ERROR_INTERNAL when there is none. */
+gm_status gm_failure(const gm_context *context);
+
 /* Adds one line "file:line:column: text" to the message; silent after GM_MAX_DIAGNOSTICS lines. Returns
  * GM_ERROR_MODEL so that a caller can `return gm_diagnose(...)`. */
 gm_status gm_diagnose(gm_context *context, gm_location where, const char *format, ...) GM_PRINTF(3, 4);
@@ -59,7 +63,7 @@ void gm_log(const gm_context *context, const char *format, ...) GM_PRINTF(2, 3);
  * size of 0 gives a valid pointer. */
 void *gm_alloc(gm_context *context, size_t bytes);
 void *gm_alloc_array(gm_context *context, size_t count, size_t item_bytes); /* NULL on overflow too */
-void gm_free(gm_context *context, void *memory);                          /* NULL is a no-op */
+void gm_free(gm_context *context, void *memory);                            /* NULL is a no-op */
 
 /* A pool hands out memory that lives until the whole pool is destroyed. */
 typedef struct gm_pool gm_pool;

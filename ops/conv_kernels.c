@@ -444,7 +444,7 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
     describe_problem(&shape, rules[role].kind, &p);
     dnnl = gm_dnnl_create(lower->context, lower->pool, lower->threads);
     if (!dnnl)
-        return GM_ERROR_INTERNAL;
+        return gm_failure(lower->context);
     status = build(lower, dnnl, &rules[role], &p, own_bias, &declined);
     if (status != GM_OK || declined) {
         gm_dnnl_destroy(dnnl);

@@ -201,7 +201,7 @@ gm_status gm_lower_reorder(gm_context *context, gm_pool *pool, gm_type type, int
         memcpy(order, dims, (size_t)rank * sizeof *dims);
     dnnl = gm_dnnl_create(context, pool, context->options.threads);
     if (!dnnl)
-        return GM_ERROR_INTERNAL;
+        return gm_failure(context);
     source.md = gm_md_of_layout(dnnl, rank, order, from);
     target.md = gm_md_of_layout(dnnl, rank, order, to);
     if (!source.md || !target.md) {

@@ -383,7 +383,7 @@ static gm_status lower_primitive(gm_lower *lower, const product_shape *s, bool b
         return GM_OK;
     dnnl = gm_dnnl_create(lower->context, lower->pool, lower->threads);
     if (!dnnl)
-        return GM_ERROR_INTERNAL;
+        return gm_failure(lower->context);
     operands[0].md = matrix_md(dnnl, s, s->a_step, s->m, s->k, s->transpose_a);
     operands[1].md = matrix_md(dnnl, s, s->b_step, s->k, s->n, s->transpose_b);
     operands[2].md = matrix_md(dnnl, s, NULL, s->m, s->n, false);

@@ -73,7 +73,7 @@ static gm_status describe_graph(const gm_model *model, const gm_entry *entry, in
                        entry->undifferentiated ? "with gradients and updates" : "as written, calls inlined", text));
     bound = gm_graph_bind(entry->graph, pool, &binding, batch > 0, NULL, 0, NULL);
     if (!bound)
-        return GM_ERROR_MODEL;
+        return gm_failure(model->context);
     GM_TRY(gm_graph_simplify(bound));
     GM_TRY(print_stage(bound, "shapes bound, simplified", text));
     GM_TRY(gm_graph_fuse(bound));

@@ -180,11 +180,11 @@ GM_API gm_status gm_model_save(const gm_model *model, const char *path);
 
 typedef struct gm_session_options {
     size_t struct_size;
-    int64_t batch;    /* value of the dimension N; 0: 1 */
-    int has_seed;     /* 1: `seed` keys random draws, those with a seed of their own included */
+    int64_t batch; /* value of the dimension N; 0: 1 */
+    int has_seed;  /* 1: `seed` keys random draws, those with a seed of their own included */
     uint64_t seed;
-    int reference;    /* 1: plain reference kernels instead of oneDNN (slow; for comparison) */
-    int training;     /* 1: training mode (batch statistics, dropout); running statistics are not written */
+    int reference; /* 1: plain reference kernels instead of oneDNN (slow; for comparison) */
+    int training;  /* 1: training mode (batch statistics, dropout); running statistics are not written */
 } gm_session_options;
 
 GM_API void gm_session_options_default(gm_session_options *options, size_t struct_size);
@@ -211,7 +211,7 @@ typedef struct gm_plan_info {
     size_t max_alive_bytes; /* the largest sum of sizes alive at one instant: no arena can be smaller */
     size_t state_bytes;     /* parameters, buffers, optimizer slots */
     size_t instructions;
-    size_t reorders;        /* layout changes among the instructions */
+    size_t reorders; /* layout changes among the instructions */
 } gm_plan_info;
 GM_API gm_status gm_session_plan(const gm_session *session, gm_plan_info *info_out);
 /* Milliseconds spent per operator since profiling was switched on: 1 switches on and clears, 0 off. */
@@ -228,9 +228,9 @@ GM_API gm_status gm_session_profile_entry(const gm_session *session, size_t inde
 
 typedef struct gm_trainer_options {
     size_t struct_size;
-    int64_t batch;            /* 0: the batch of the file */
-    int reference;            /* 1: reference kernels */
-    const char *resume;       /* a checkpoint to continue from, or NULL */
+    int64_t batch;      /* 0: the batch of the file */
+    int reference;      /* 1: reference kernels */
+    const char *resume; /* a checkpoint to continue from, or NULL */
 } gm_trainer_options;
 
 GM_API void gm_trainer_options_default(gm_trainer_options *options, size_t struct_size);
@@ -293,11 +293,11 @@ typedef struct gm_progress {
 
 typedef struct gm_run_options {
     size_t struct_size;
-    const char *out_directory;     /* metrics.csv, samples/, checkpoint.gmodel; NULL: nothing is written */
-    int64_t epochs;                /* 0: as in the file */
-    int64_t steps;                 /* stop after so many rounds; 0: no limit */
-    int64_t limit;                 /* use only so many examples of each set; 0: all */
-    const char *trace_directory;   /* write every input, draw, report, gradient norm, parameter of each round; or NULL */
+    const char *out_directory;   /* metrics.csv, samples/, checkpoint.gmodel; NULL: nothing is written */
+    int64_t epochs;              /* 0: as in the file */
+    int64_t steps;               /* stop after so many rounds; 0: no limit */
+    int64_t limit;               /* use only so many examples of each set; 0: all */
+    const char *trace_directory; /* write every input, draw, report, gradient norm, parameter of each round; or NULL */
     /* Called after every round; returns 0 to go on, 1 to finish the round, save and stop. May be NULL. */
     int (*progress)(const gm_progress *progress, void *user);
     void *user;
@@ -311,7 +311,8 @@ GM_API gm_status gm_trainer_run(gm_trainer *trainer, const gm_run_options *optio
 /* ---- Files --------------------------------------------------------------------------------------------------------- */
 
 /* Writes pictures view = [n, 1 or 3, h, w] or [n, h, w] or [n, h * w square] of values in [low, high] as one grid PNG. */
-GM_API gm_status gm_write_png(gm_context *context, const char *path, const gm_tensor_view *view, double low, double high);
+GM_API gm_status gm_write_png(gm_context *context, const char *path, const gm_tensor_view *view, double low,
+                              double high);
 /* NumPy files. gm_read_npy returns memory that the caller frees with gm_release. */
 GM_API gm_status gm_write_npy(gm_context *context, const char *path, const gm_tensor_view *view);
 GM_API gm_status gm_read_npy(gm_context *context, const char *path, gm_tensor_view *view_out);

@@ -243,14 +243,14 @@ static gm_status find_parameter(const gm_model *model, const char *path, size_t 
 
 gm_status gm_model_read(const gm_model *model, const char *path, void *data, size_t bytes)
 {
-    uint32_t state;
+    uint32_t state = 0;
     GM_TRY(find_parameter(model, path, bytes, &state));
     return gm_store_read(model->store, state, data);
 }
 
 gm_status gm_model_write(gm_model *model, const char *path, const void *data, size_t bytes)
 {
-    uint32_t state;
+    uint32_t state = 0;
     if (model->users)
         return gm_fail(model->context, GM_ERROR_ARGUMENT,
                        "parameter '%s' cannot be written while sessions or trainers of the model exist", path);

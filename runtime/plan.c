@@ -501,7 +501,7 @@ static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_
     plan->graph =
         gm_graph_bind(graph, plan->pool, &binding, options->batch ? 1 : 0, options->fed, options->fed_count, &map);
     if (!plan->graph)
-        return graph->context->message_length ? GM_ERROR_MODEL : GM_ERROR_MEMORY;
+        return gm_failure(plan->context);
     GM_TRY(add_gradient_norms(plan, options, map));
     if (options->expose_draws)
         GM_TRY(expose_draws(plan));

@@ -14,6 +14,11 @@ struct gm_session {
     bool override_seeds;
 };
 
+const char *gm_compute_version(void)
+{
+    return gm_compute_name();
+}
+
 void gm_session_options_default(gm_session_options *options, size_t struct_size)
 {
     gm_session_options defaults = {.struct_size = struct_size};

@@ -149,6 +149,7 @@ gm_status gm_trainer_plan_step(gm_trainer *trainer, gm_step *step, const char *c
         options.gradients = step->entry->gradients;
         options.gradient_count = step->entry->gradient_count;
     }
+    gm_clear_message(trainer->context);
     return gm_plan_create(trainer->context, step->entry->graph, trainer->store, &options, &step->plan);
 }
 
@@ -398,14 +399,14 @@ static gm_status find_state(const gm_trainer *trainer, const char *path, size_t 
 
 gm_status gm_trainer_read(const gm_trainer *trainer, const char *path, void *data, size_t bytes)
 {
-    uint32_t state;
+    uint32_t state = 0;
     GM_TRY(find_state(trainer, path, bytes, &state));
     return gm_store_read(trainer->store, state, data);
 }
 
 gm_status gm_trainer_write(gm_trainer *trainer, const char *path, const void *data, size_t bytes)
 {
-    uint32_t state;
+    uint32_t state = 0;
     GM_TRY(find_state(trainer, path, bytes, &state));
     return gm_store_write(trainer->store, state, data);
 }

@@ -1,0 +1,651 @@
+/* Elaboration: the declarations of a file, in the order in which they need each other. */
+#include "graph/elaborate.h"
+
+#include "models/prelude.h"
+
+#include <string.h>
+
+/* --- Lookups of a program --- */
+
+const gm_entry *gm_program_entry(const gm_program *program, gm_entry_kind kind, const char *name)
+{
+    for (size_t i = 0; i < program->entry_count; i++)
+        if (program->entries[i].kind == kind && strcmp(program->entries[i].name, name) == 0)
+            return &program->entries[i];
+    return NULL;
+}
+
+const gm_data_declaration *gm_program_data(const gm_program *program, const char *name)
+{
+    for (size_t i = 0; i < program->data_count; i++)
+        if (strcmp(program->data[i].name, name) == 0)
+            return &program->data[i];
+    return NULL;
+}
+
+int64_t gm_program_state(const gm_program *program, const char *path)
+{
+    for (size_t i = 0; i < program->state_count; i++)
+        if (strcmp(program->states[i].path, path) == 0)
+            return (int64_t)i;
+    return -1;
+}
+
+void gm_program_destroy(gm_program *program)
+{
+    if (program)
+        gm_pool_destroy(program->pool);
+}
+
+/* --- model, const --- */
+
+static const gm_ast_attribute *attribute_named(const gm_ast_attributes *attributes, const char *name)
+{
+    for (size_t i = 0; i < attributes->count; i++)
+        if (attributes->items[i].name && strcmp(attributes->items[i].name, name) == 0)
+            return &attributes->items[i];
+    return NULL;
+}
+
+static bool whole_attribute(elaborator *e, const gm_ast_attribute *attribute, int64_t *out)
+{
+    if (attribute->value)
+        return el_to_integer(e, el_evaluate(e, attribute->value), attribute->where, attribute->name, out);
+    el_error(e, attribute->where, "'%s' needs a value", attribute->name);
+    return false;
+}
+
+static bool check_model_attributes(elaborator *e, const gm_ast_declaration *declaration)
+{
+    static const char *const known[] = {"gmodel", "opset", "seed", "main"};
+    for (size_t i = 0; i < declaration->attributes.count; i++) {
+        const gm_ast_attribute *attribute = &declaration->attributes.items[i];
+        const char *name = attribute->name ? attribute->name : "(no name)";
+        gm_spelling spelling;
+        bool found = false;
+        gm_spelling_init(&spelling, name);
+        for (size_t k = 0; k < GM_COUNT(known); k++) {
+            found = found || strcmp(name, known[k]) == 0;
+            gm_spelling_offer(&spelling, known[k]);
+        }
+        if (found)
+            continue;
+        el_error(e, attribute->where, "unknown attribute '%s' of model%s", name, el_hint(e, &spelling));
+        return false;
+    }
+    return true;
+}
+
+static void take_model(elaborator *e, const gm_ast_declaration *declaration)
+{
+    const gm_ast_attribute *gmodel = attribute_named(&declaration->attributes, "gmodel");
+    const gm_ast_attribute *opset = attribute_named(&declaration->attributes, "opset");
+    const gm_ast_attribute *seeded = attribute_named(&declaration->attributes, "seed");
+    int64_t version = 1, seed = 0;
+    e->program->name = declaration->names[0];
+    if (!check_model_attributes(e, declaration))
+        return;
+    if (!gmodel)
+        el_error(e, declaration->where, "the version of the language is missing: model %s <gmodel = 1, ...>",
+                 e->program->name);
+    else if (whole_attribute(e, gmodel, &version) && version != 1)
+        el_error(e, gmodel->where, "this is version %lld of the language; version 1 is known here", (long long)version);
+    if (opset)
+        whole_attribute(e, opset, &e->program->opset);
+    if (seeded && whole_attribute(e, seeded, &seed))
+        e->program->seed = (uint64_t)seed;
+}
+
+static bool is_network(const el_callable *callable)
+{
+    return !callable->prelude && callable->declaration->kind == GM_AST_NETWORK;
+}
+
+static void take_main(elaborator *e, const gm_ast_declaration *model)
+{
+    const gm_ast_attribute *wanted = model ? attribute_named(&model->attributes, "main") : NULL;
+    const gm_ast_expression *value = wanted ? wanted->value : NULL;
+    const char *name = value && value->kind == GM_AST_PATH && value->part_count == 1 ? value->parts[0]
+                       : value && value->kind == GM_AST_STRING                       ? value->text
+                                                                                     : "(no name)";
+    gm_spelling spelling;
+    gm_spelling_init(&spelling, name);
+    for (size_t i = 0; i < e->callable_count; i++) {
+        if (!is_network(&e->callables[i]))
+            continue;
+        gm_spelling_offer(&spelling, e->callables[i].name);
+        if (!e->program->main_network && (!wanted || strcmp(e->callables[i].name, name) == 0))
+            e->program->main_network = e->callables[i].name;
+    }
+    if (wanted && !e->program->main_network)
+        el_error(e, wanted->where, "main must name a network of the file, found '%s'%s", name, el_hint(e, &spelling));
+}
+
+static const gm_setting *setting_named(const elaborator *e, const char *name)
+{
+    for (size_t i = 0; i < e->program->setting_count; i++)
+        if (strcmp(e->program->settings[i].name, name) == 0)
+            return &e->program->settings[i];
+    return NULL;
+}
+
+/* The value of --set NAME=VALUE: text for a const that holds a string, else an expression of the language. */
+static el_value setting_value(elaborator *e, const gm_setting *setting, el_value declared)
+{
+    char *text = gm_pool_printf(e->pool, "const %s = %s\n", setting->name, setting->value);
+    char *place = gm_pool_printf(e->pool, "setting %s=%s", setting->name, setting->value);
+    gm_ast_file *file = NULL;
+    gm_status status;
+    if (!text || !place)
+        return el_out_of_memory(e);
+    if (declared.kind == EL_STRING && setting->value[0] != '"')
+        return el_string(setting->value);
+    status = gm_parse(e->pool, text, strlen(text), place, &file);
+    if (status == GM_ERROR_MEMORY)
+        return el_out_of_memory(e);
+    if (status != GM_OK) {
+        e->errors++;
+        return el_failed;
+    }
+    if (file->declaration_count != 1 || file->declarations[0].value_count != 1)
+        return el_error(e, (gm_location){place, 1, 1}, "the value of const '%s' must be one expression", setting->name);
+    return el_evaluate(e, file->declarations[0].values[0]);
+}
+
+static void take_const(elaborator *e, const gm_ast_declaration *declaration)
+{
+    for (size_t i = 0; i < declaration->name_count; i++) {
+        const gm_setting *setting = setting_named(e, declaration->names[i]);
+        el_value value = el_evaluate_attribute(e, declaration->values[i]);
+        if (value.kind != EL_FAILED && !el_is_constant(value))
+            value = el_error(e, declaration->values[i]->where, "the const '%s' must be a number, a string or a list",
+                             declaration->names[i]);
+        if (setting)
+            value = setting_value(e, setting, value);
+        el_define(e, &e->consts, declaration->names[i], value, declaration->where);
+    }
+}
+
+static void check_settings(elaborator *e)
+{
+    for (size_t i = 0; i < e->program->setting_count; i++) {
+        gm_spelling spelling;
+        const char *name = e->program->settings[i].name;
+        if (el_find(&e->consts, name))
+            continue;
+        gm_spelling_init(&spelling, name);
+        el_offer_names(&e->consts, &spelling);
+        el_error(e, (gm_location){0}, "there is no const '%s' to set%s", name, el_hint(e, &spelling));
+    }
+}
+
+/* --- data --- */
+
+static bool take_range(elaborator *e, const gm_ast_expression *range, gm_data_field *field)
+{
+    el_value value = el_evaluate_attribute(e, range);
+    if (value.kind == EL_FAILED)
+        return false;
+    if (value.kind != EL_LIST || value.count != 2) {
+        el_error(e, range->where, "the range of a field is a list of two numbers: in [0, 1]");
+        return false;
+    }
+    field->has_range = true;
+    return el_to_number(e, value.items[0], range->where, "the low end of the range", &field->low) &&
+           el_to_number(e, value.items[1], range->where, "the high end of the range", &field->high);
+}
+
+static bool take_field(elaborator *e, const gm_ast_field *from, gm_data_field *field)
+{
+    gm_dim dims[GM_MAX_RANK];
+    el_frame frame = {0};
+    bool good;
+    field->name = from->name;
+    field->where = from->where;
+    field->type = from->type->type;
+    if (from->type->any_shape) {
+        el_error(e, from->where, "the shape of field '%s' must be written out", from->name);
+        return false;
+    }
+    e->frame = &frame;
+    good = el_type_dims(e, from->type, &field->rank, dims);
+    e->frame = NULL;
+    for (int i = 0; good && i < field->rank; i++) {
+        if (!gm_dim_is_known(dims[i])) {
+            el_error(e, from->where, "the shape of field '%s' must be made of numbers", from->name);
+            return false;
+        }
+        field->dims[i] = dims[i];
+    }
+    return good && (!from->range || take_range(e, from->range, field));
+}
+
+static void take_data(elaborator *e, const gm_ast_declaration *from)
+{
+    gm_data_declaration *data = &e->program->data[e->program->data_count];
+    gm_attribute *attributes = gm_pool_array(e->pool, from->attributes.count + 1, sizeof *attributes);
+    if (gm_program_data(e->program, from->names[0])) {
+        el_error(e, from->where, "the data set '%s' is declared twice", from->names[0]);
+        return;
+    }
+    data->name = from->names[0];
+    data->source = from->text;
+    data->where = from->where;
+    data->fields = gm_pool_array(e->pool, from->field_count + 1, sizeof *data->fields);
+    if (!attributes || !data->fields) {
+        el_out_of_memory(e);
+        return;
+    }
+    for (size_t i = 0; i < from->attributes.count; i++) {
+        const gm_ast_attribute *item = &from->attributes.items[i];
+        if (!item->name || !item->value) {
+            el_error(e, item->where, "attributes of a data set have names: %s <name = value>", from->text);
+            continue;
+        }
+        if (el_to_attribute(e, item->name, 0, el_evaluate_attribute(e, item->value), item->where,
+                            &attributes[data->attribute_count]))
+            data->attribute_count++;
+    }
+    data->attributes = attributes;
+    for (size_t i = 0; i < from->field_count; i++)
+        if (take_field(e, &from->fields[i], &data->fields[data->field_count]))
+            data->field_count++;
+    e->program->data_count++;
+}
+
+/* --- Callables --- */
+
+static bool add_callable(elaborator *e, const gm_ast_declaration *declaration, const char *name, bool prelude)
+{
+    for (size_t c = 0; c < e->callable_count; c++)
+        if (e->callables[c].prelude == prelude && strcmp(e->callables[c].name, name) == 0)
+            el_error(e, declaration->where, "'%s' is declared twice", name);
+    if (!prelude && gm_operator_find_name(name))
+        el_error(e, declaration->where, "'%s' is an operator, which a file cannot replace", name);
+    if (!gm_pool_grow(e->pool, (void **)&e->callables, &e->callable_capacity, e->callable_count + 1,
+                      sizeof *e->callables)) {
+        el_out_of_memory(e);
+        return false;
+    }
+    e->callables[e->callable_count++] = (el_callable){.name = name, .declaration = declaration, .prelude = prelude};
+    return true;
+}
+
+static void add_callables(elaborator *e, const gm_ast_file *file, bool prelude)
+{
+    for (size_t i = 0; i < file->declaration_count; i++) {
+        const gm_ast_declaration *declaration = &file->declarations[i];
+        if (declaration->kind != GM_AST_NETWORK && declaration->kind != GM_AST_FUNCTION)
+            continue;
+        if (declaration->kind == GM_AST_NETWORK && declaration->value_count) {
+            el_unsupported(e, declaration->where, "networks made by `load` and `copy` are not supported yet");
+            continue;
+        }
+        for (size_t k = 0; k < declaration->name_count; k++)
+            if (!add_callable(e, declaration, declaration->names[k], prelude))
+                return;
+    }
+}
+
+static bool add_prelude(elaborator *e)
+{
+    for (size_t i = 0; i < gm_prelude_file_count; i++) {
+        gm_ast_file *file = NULL;
+        gm_status status =
+            gm_parse(e->pool, gm_prelude_files[i].text, gm_prelude_files[i].bytes, gm_prelude_files[i].name, &file);
+        if (status != GM_OK) {
+            e->fatal = status == GM_ERROR_MEMORY ? status : GM_ERROR_INTERNAL;
+            return false;
+        }
+        add_callables(e, file, true);
+    }
+    return e->fatal == GM_OK;
+}
+
+static void take_network(elaborator *e, el_callable *callable)
+{
+    gm_entry *entry = &e->program->entries[e->program->entry_count];
+    callable->calls = gm_pool_array(e->pool, e->callable_count + 1, sizeof *callable->calls);
+    if (!callable->calls) {
+        el_out_of_memory(e);
+        return;
+    }
+    *entry = (gm_entry){.kind = GM_ENTRY_NETWORK, .name = callable->name, .where = callable->declaration->where};
+    entry->graph = entry->forward = el_network_graph(e, callable, false);
+    if (entry->graph)
+        entry->training = el_network_graph(e, callable, true);
+    if (!entry->graph || !entry->training)
+        callable->failed = true;
+    else
+        e->program->entry_count++;
+}
+
+/* over NAME reaches what its networks call: through calls of calls. */
+static void close_calls(elaborator *e)
+{
+    for (size_t k = 0; k < e->callable_count; k++)
+        for (size_t i = 0; i < e->callable_count; i++)
+            for (size_t j = 0; e->callables[i].calls && e->callables[k].calls && j < e->callable_count; j++)
+                if (e->callables[i].calls[k] && e->callables[k].calls[j])
+                    e->callables[i].calls[j] = true;
+}
+
+/* --- Steps, samples --- */
+
+static void take_entry(elaborator *e, const gm_ast_declaration *declaration)
+{
+    gm_entry *entry = &e->program->entries[e->program->entry_count];
+    gm_entry_kind kind = declaration->kind == GM_AST_STEP ? GM_ENTRY_STEP : GM_ENTRY_SAMPLE;
+    if (gm_program_entry(e->program, kind, declaration->names[0])) {
+        el_error(e, declaration->where, "the %s '%s' is declared twice", kind == GM_ENTRY_STEP ? "step" : "sample",
+                 declaration->names[0]);
+        return;
+    }
+    *entry = (gm_entry){.kind = kind, .name = declaration->names[0], .where = declaration->where};
+    if (declaration->on && !gm_program_data(e->program, declaration->on)) {
+        gm_spelling spelling;
+        gm_spelling_init(&spelling, declaration->on);
+        for (size_t i = 0; i < e->program->data_count; i++)
+            gm_spelling_offer(&spelling, e->program->data[i].name);
+        el_error(e, declaration->where, "there is no data set '%s'%s", declaration->on, el_hint(e, &spelling));
+    }
+    entry->data = declaration->on;
+    if (el_step_entry(e, declaration, entry))
+        e->program->entry_count++;
+}
+
+/* --- train --- */
+
+static bool is_declared(const elaborator *e, gm_ast_declaration_kind kind, const char *name)
+{
+    for (size_t i = 0; i < e->file->declaration_count; i++)
+        for (size_t k = 0; k < e->file->declarations[i].name_count; k++)
+            if (e->file->declarations[i].kind == kind && strcmp(e->file->declarations[i].names[k], name) == 0)
+                return true;
+    return false;
+}
+
+static void unknown_scheduled(elaborator *e, const char *name, bool step, gm_location where)
+{
+    gm_spelling spelling;
+    gm_spelling_init(&spelling, name);
+    for (size_t i = 0; i < e->file->declaration_count; i++)
+        if (e->file->declarations[i].kind == (step ? GM_AST_STEP : GM_AST_SAMPLE))
+            gm_spelling_offer(&spelling, e->file->declarations[i].names[0]);
+    if (!step)
+        gm_spelling_offer(&spelling, "checkpoint");
+    if (is_declared(e, GM_AST_EVALUATE, name))
+        el_unsupported(e, where, "`evaluate` (here '%s') is not supported yet", name);
+    else
+        el_error(e, where, "there is no %s '%s'%s", step ? "step" : "sample", name, el_hint(e, &spelling));
+}
+
+static bool positive(elaborator *e, const gm_ast_expression *expression, const char *what, int64_t *out)
+{
+    if (!el_to_integer(e, el_evaluate(e, expression), expression->where, what, out))
+        return false;
+    if (*out >= 1)
+        return true;
+    el_error(e, expression->where, "%s must be at least 1, found %lld", what, (long long)*out);
+    return false;
+}
+
+static void take_schedule(elaborator *e, const gm_ast_train_entry *from, gm_train *train)
+{
+    static const gm_schedule_kind kinds[] = {GM_SCHEDULE_STEP, GM_SCHEDULE_EVERY_EPOCHS, GM_SCHEDULE_AT_EPOCHS};
+    bool step = from->kind == GM_AST_RUN;
+    int64_t *epochs = gm_pool_array(e->pool, from->epoch_count + 1, sizeof *epochs), count = 1;
+    if (!epochs) {
+        el_out_of_memory(e);
+        return;
+    }
+    for (size_t i = 0; i < from->epoch_count; i++)
+        if (!positive(e, from->epochs[i], "an epoch", &epochs[i]))
+            return;
+    if (from->count && !positive(e, from->count, step ? "a number of repetitions" : "an interval", &count))
+        return;
+    for (size_t i = 0; i < from->name_count; i++) {
+        bool checkpoint = !step && strcmp(from->names[i], "checkpoint") == 0;
+        if (!checkpoint && !is_declared(e, step ? GM_AST_STEP : GM_AST_SAMPLE, from->names[i])) {
+            unknown_scheduled(e, from->names[i], step, from->where);
+            continue;
+        }
+        train->schedule[train->schedule_count++] = (gm_schedule){
+            .kind = from->kind == GM_AST_EVERY && from->iterations ? GM_SCHEDULE_EVERY_ITERATIONS : kinds[from->kind],
+            .count = count,
+            .epochs = epochs,
+            .epoch_count = from->epoch_count,
+            .name = from->names[i],
+            .is_checkpoint = checkpoint,
+            .where = from->where};
+    }
+}
+
+static void take_sets(elaborator *e, const gm_ast_declaration *from, gm_train *train)
+{
+    train->sets = from->sets;
+    for (size_t i = 0; i < from->set_count; i++) {
+        gm_spelling spelling;
+        if (gm_program_data(e->program, from->sets[i])) {
+            train->set_count++;
+            continue;
+        }
+        gm_spelling_init(&spelling, from->sets[i]);
+        for (size_t k = 0; k < e->program->data_count; k++)
+            gm_spelling_offer(&spelling, e->program->data[k].name);
+        if (!is_declared(e, GM_AST_DATA_SET, from->sets[i]))
+            el_error(e, from->where, "there is no data set '%s'%s", from->sets[i], el_hint(e, &spelling));
+    }
+    if (!from->set_count && !from->iterations)
+        el_error(e, from->where,
+                 "a train block without data needs the length of an epoch: train epochs 10 of 100 iterations");
+}
+
+static void take_train(elaborator *e, const gm_ast_declaration *from)
+{
+    gm_train *train = &e->program->trains[e->program->train_count++];
+    size_t entries = 0;
+    bool any_step = false;
+    train->where = from->where;
+    take_sets(e, from, train);
+    if (from->batch)
+        positive(e, from->batch, "the batch", &train->batch);
+    if (from->epochs)
+        positive(e, from->epochs, "the number of epochs", &train->epochs);
+    if (from->iterations)
+        positive(e, from->iterations, "the number of iterations", &train->iterations);
+    for (size_t i = 0; i < from->entry_count; i++) {
+        entries += from->entries[i].name_count;
+        any_step = any_step || from->entries[i].kind == GM_AST_RUN;
+    }
+    if (!any_step)
+        el_error(e, from->where, "this train block names no step");
+    train->schedule = gm_pool_array(e->pool, entries + 1, sizeof *train->schedule);
+    if (!train->schedule) {
+        el_out_of_memory(e);
+        return;
+    }
+    for (size_t i = 0; i < from->entry_count; i++)
+        take_schedule(e, &from->entries[i], train);
+}
+
+static bool is_trained(const gm_program *program, const char *step)
+{
+    for (size_t t = 0; t < program->train_count; t++)
+        for (size_t i = 0; i < program->trains[t].schedule_count; i++)
+            if (program->trains[t].schedule[i].kind == GM_SCHEDULE_STEP &&
+                strcmp(program->trains[t].schedule[i].name, step) == 0)
+                return true;
+    return false;
+}
+
+/* A parameter that a trained step uses and nothing trains is a mistake; what shall stay fixed is a buffer. */
+static void check_reached(elaborator *e)
+{
+    for (size_t s = 0; s < e->step_count; s++) {
+        bool trained = is_trained(e->program, e->steps[s].name);
+        for (size_t i = 0; trained && i < e->steps[s].used_count; i++) {
+            const gm_state_entry *state = &e->program->states[i];
+            if (!e->steps[s].used[i] || state->kind != GM_STATE_PARAMETER || (i < e->reached_capacity && e->reached[i]))
+                continue;
+            el_error(
+                e, state->where,
+                "no minimize reaches the parameter '%s', which step '%s' uses; name it behind `over`, or declare it "
+                "a buffer if it shall stay as it is",
+                state->path, e->steps[s].name);
+            if (!el_grow(e, (void **)&e->reached, &e->reached_capacity, i + 1, sizeof *e->reached))
+                return;
+            e->reached[i] = true; /* told once */
+        }
+    }
+}
+
+/* --- The file --- */
+
+static void refuse_import(elaborator *e, const gm_ast_declaration *declaration)
+{
+    el_unsupported(e, declaration->where, "`import` is not supported yet");
+}
+
+static void take_optimizer(elaborator *e, const gm_ast_declaration *declaration)
+{
+    el_optimizer_declaration(e, declaration);
+}
+
+static void take_kind(elaborator *e, gm_ast_declaration_kind kind,
+                      void (*take)(elaborator *e, const gm_ast_declaration *declaration))
+{
+    for (size_t i = 0; i < e->file->declaration_count && e->fatal == GM_OK; i++)
+        if (e->file->declarations[i].kind == kind)
+            take(e, &e->file->declarations[i]);
+}
+
+static const gm_ast_declaration *model_declaration(elaborator *e)
+{
+    const gm_ast_declaration *model = NULL;
+    for (size_t i = 0; i < e->file->declaration_count; i++) {
+        if (e->file->declarations[i].kind != GM_AST_MODEL)
+            continue;
+        if (model)
+            el_error(e, e->file->declarations[i].where, "a file has one `model` declaration; the first is in line %d",
+                     model->where.line);
+        else
+            model = &e->file->declarations[i];
+    }
+    if (!model)
+        el_error(e, (gm_location){e->file->name, 1, 1},
+                 "the file must begin with: model NAME <gmodel = 1, opset = 21>");
+    return model;
+}
+
+static bool make_tables(elaborator *e)
+{
+    gm_program *program = e->program;
+    size_t count = e->file->declaration_count, names = 0;
+    for (size_t i = 0; i < count; i++)
+        names += e->file->declarations[i].name_count;
+    program->entries = gm_pool_array(e->pool, count + names + 1, sizeof *program->entries);
+    program->data = gm_pool_array(e->pool, count + 1, sizeof *program->data);
+    program->trains = gm_pool_array(e->pool, count + 1, sizeof *program->trains);
+    return program->entries && program->data && program->trains;
+}
+
+static gm_status elaborate(elaborator *e)
+{
+    const gm_ast_declaration *model;
+    if (!make_tables(e))
+        return GM_ERROR_MEMORY;
+    model = model_declaration(e);
+    if (model)
+        take_model(e, model);
+    take_kind(e, GM_AST_IMPORT, refuse_import);
+    take_kind(e, GM_AST_CONST, take_const);
+    check_settings(e);
+    take_kind(e, GM_AST_OPTIMIZER, take_optimizer);
+    take_kind(e, GM_AST_DATA_SET, take_data);
+    add_callables(e, e->file, false);
+    if (e->fatal != GM_OK || !add_prelude(e))
+        return e->fatal;
+    take_main(e, model);
+    for (size_t i = 0; i < e->callable_count && e->fatal == GM_OK; i++)
+        if (is_network(&e->callables[i]))
+            take_network(e, &e->callables[i]);
+    close_calls(e);
+    take_kind(e, GM_AST_STEP, take_entry);
+    take_kind(e, GM_AST_SAMPLE, take_entry);
+    take_kind(e, GM_AST_TRAIN, take_train);
+    if (!e->errors && e->fatal == GM_OK)
+        check_reached(e);
+    if (e->fatal != GM_OK)
+        return e->fatal;
+    return !e->errors ? GM_OK : e->errors == e->unsupported ? GM_ERROR_UNSUPPORTED : GM_ERROR_MODEL;
+}
+
+/* Copies what the caller gave: settings, text, names. */
+static bool keep_arguments(gm_program *program, const char *text, size_t bytes, const char *name,
+                           const gm_setting *settings, size_t setting_count)
+{
+    const char *slash = strrchr(name, '/');
+    program->sources = gm_pool_alloc(program->pool, sizeof *program->sources);
+    program->settings = gm_pool_array(program->pool, setting_count + 1, sizeof *program->settings);
+    if (!program->sources || !program->settings)
+        return false;
+    program->sources[0].name = gm_pool_string(program->pool, slash ? slash + 1 : name);
+    program->sources[0].text = gm_pool_substring(program->pool, text, bytes);
+    program->sources[0].bytes = bytes;
+    program->source_count = 1;
+    for (size_t i = 0; i < setting_count; i++) {
+        program->settings[i].name = gm_pool_string(program->pool, settings[i].name);
+        program->settings[i].value = gm_pool_string(program->pool, settings[i].value);
+        if (!program->settings[i].name || !program->settings[i].value)
+            return false;
+    }
+    program->setting_count = setting_count;
+    return program->sources[0].name && program->sources[0].text;
+}
+
+static gm_status compile(gm_program *program, const char *text, size_t bytes, const char *name,
+                         const gm_setting *settings, size_t setting_count)
+{
+    elaborator e = {.context = program->context, .pool = program->pool, .program = program};
+    gm_ast_file *file = NULL;
+    if (!keep_arguments(program, text, bytes, name, settings, setting_count))
+        return GM_ERROR_MEMORY;
+    program->symbols = gm_symbols_create(program->pool);
+    program->opset = 21;
+    program->name = program->sources[0].name;
+    if (!program->symbols)
+        return GM_ERROR_MEMORY;
+    GM_TRY(gm_parse(program->pool, program->sources[0].text, bytes, name, &file));
+    if (file->onnx)
+        return gm_fail(program->context, GM_ERROR_UNSUPPORTED,
+                       "%s: is a text of a plain ONNX graph; models of the language begin with `model`", name);
+    e.file = file;
+    return elaborate(&e);
+}
+
+gm_status gm_program_compile(gm_context *context, const char *text, size_t bytes, const char *name,
+                             const gm_setting *settings, size_t setting_count, gm_program **program_out)
+{
+    gm_pool *pool;
+    gm_program *program;
+    gm_status status;
+    gm_clear_message(context);
+    pool = gm_pool_create(context);
+    program = pool ? gm_pool_alloc(pool, sizeof *program) : NULL;
+    if (!program) {
+        gm_pool_destroy(pool);
+        return GM_ERROR_MEMORY;
+    }
+    program->context = context;
+    program->pool = pool;
+    status = compile(program, text, bytes, name, settings, setting_count);
+    if (status != GM_OK) {
+        if (status == GM_ERROR_MEMORY)
+            gm_fail_memory(context);
+        gm_program_destroy(program);
+        return status;
+    }
+    *program_out = program;
+    return GM_OK;
+}

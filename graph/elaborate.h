@@ -1,0 +1,253 @@
+/* Elaboration: gives the syntax tree meaning. Bodies are interpreted straight into a gm_graph: a call to a network or a
+ * function is evaluated in place, so each node is inferred as it is made and every error has a place in the text.
+ *
+ *   elaborate.c              the file: consts, data, networks, steps, samples, train blocks
+ *   elaborate_value.c        literals, conversion to tensors and attributes, diagnostics
+ *   elaborate_expression.c   expressions and operator calls
+ *   elaborate_call.c         headers, calls of networks and functions, bodies
+ *   elaborate_state.c        parameters, buffers, initializers
+ *   elaborate_step.c         minimize, update, report, write
+ *   elaborate_optimizer.c    optimizer nodes and their slots
+ */
+#ifndef GM_GRAPH_ELABORATE_H
+#define GM_GRAPH_ELABORATE_H
+
+#include "graph/ast.h"
+#include "graph/operator.h"
+#include "graph/program.h"
+
+#define EL_MAX_CALL_DEPTH 64
+#define EL_MAX_WORK       1000000 /* calls and nodes in one model: what nested doubling could blow up */
+
+/* --- Values ------------------------------------------------------------------------------------------------------------ */
+typedef enum el_kind {
+    EL_FAILED, /* its definition failed and was reported: silent from here on */
+    EL_ABSENT, /* an omitted optional input: "" or a `param ... when` that is not there */
+    EL_NUMBER, /* a literal or const without a type yet */
+    EL_DIM,    /* a symbolic size, such as N */
+    EL_STRING,
+    EL_LIST,
+    EL_TYPE,
+    EL_TENSOR, /* a value of the current graph */
+    EL_STATE   /* a parameter or buffer: stands for its current version in the graph */
+} el_kind;
+
+typedef struct el_value el_value;
+struct el_value {
+    el_kind kind;
+    bool is_float;   /* NUMBER: written with a point, or not a whole number */
+    double number;   /* NUMBER */
+    int64_t integer; /* NUMBER without is_float */
+    gm_dim dim;      /* DIM */
+    const char *text;
+    el_value *items; /* LIST */
+    size_t count;
+    gm_type type;
+    gm_value_id id;
+    uint32_t state;
+};
+
+typedef struct el_name {
+    const char *name;
+    el_value value;
+    gm_location where;
+} el_name;
+
+typedef struct el_names {
+    el_name *items;
+    size_t count, capacity;
+} el_names;
+
+/* --- Callables and bodies ---------------------------------------------------------------------------------------------- */
+typedef struct el_callable {
+    const char *name;
+    const gm_ast_declaration *declaration;
+    bool prelude;
+    bool failed;  /* an error in it was reported: calls are silent */
+    bool running; /* being evaluated: a second entry is a cycle */
+    bool *calls;  /* NETWORK: per callable, called networks (filled when it is elaborated alone) */
+} el_callable;
+
+typedef struct el_count {
+    const char *name;
+    int count;
+} el_count;
+
+/* One body being evaluated. */
+typedef struct el_frame {
+    const struct el_frame *parent;
+    const gm_ast_declaration *declaration;
+    el_callable *callable; /* NULL: step or sample */
+    bool prelude;          /* sees no consts of the file */
+    el_names names;
+    bool has_ellipsis;
+    int ellipsis_rank;
+    gm_dim ellipsis[GM_MAX_RANK];
+    const char *path;    /* of nodes: "critic/real/discriminator" */
+    const char *owner;   /* of parameters: "discriminator", "generator.h0.Dense"; NULL: none may be made here */
+    const char *network; /* that owns them */
+    const char *statement_path, *statement_owner;
+    el_count *callees; /* of the current statement, to number repeated ones */
+    size_t callee_count, callee_capacity;
+    bool training;
+} el_frame;
+
+/* --- Steps ------------------------------------------------------------------------------------------------------------- */
+struct el_optimizer; /* a line of the table in elaborate_optimizer.c */
+
+/* What stands behind `with`. */
+typedef struct el_optimizer_use {
+    const struct el_optimizer *optimizer;
+    const gm_ast_attributes *attributes;
+    const char *shared; /* name of the declared optimizer whose state is shared, NULL for one's own */
+    gm_location where;
+} el_optimizer_use;
+
+typedef struct el_minimize {
+    const gm_ast_statement *statement;
+    el_optimizer_use use;
+    gm_value_id loss, rate;
+    const char *path;
+    uint32_t *parameters; /* those with a gradient */
+    gm_value_id *gradients;
+    size_t count;
+} el_minimize;
+
+typedef struct el_step {
+    const char *name;
+    bool *used; /* per state: read by the forward graph */
+    size_t used_count;
+    gm_location where;
+} el_step;
+
+typedef struct elaborator {
+    gm_context *context;
+    gm_pool *pool;
+    gm_program *program;
+    const gm_ast_file *file;
+    gm_status fatal;         /* no memory, or too much work: everything stops */
+    int errors, unsupported; /* diagnostics so far; how many of them name something that this library does not do */
+
+    el_callable *callables;
+    size_t callable_count, callable_capacity;
+    el_names consts;
+    el_names columns; /* report names of the file */
+    el_step *steps;
+    size_t step_count, step_capacity;
+    bool *reached; /* per state: a minimize or an update writes it */
+    size_t reached_capacity;
+
+    /* The graph being built. */
+    gm_graph *graph;
+    const gm_ast_declaration *entry; /* whose body it is */
+    bool broken;                     /* an error was reported: it is not differentiated */
+    bool writes_buffers;
+    gm_value_id *current; /* per state: its newest value in this graph, 0: not read yet */
+    bool *written;        /* per state: assigned at the end of the step */
+    size_t current_capacity, written_capacity;
+    el_frame *frame;
+    gm_location call_site; /* of the call into the prelude, where its errors are shown */
+    int depth;
+    int64_t work;
+    /* Statements of the step that are carried out at its end. */
+    el_minimize *minimizes;
+    size_t minimize_count, minimize_capacity;
+    const gm_ast_statement **updates;
+    size_t update_count, update_capacity;
+    gm_write *writes;
+    size_t write_count, write_capacity;
+    int keyword_count[GM_AST_RESULT + 1]; /* statements of each kind so far: "minimize_2" */
+    /* While an `update` runs: its target, the entry at hand, and what stands behind the target in the entry's path ("" or
+     * ".h0.Dense.W"; NULL outside), which is looked for behind the names of other networks too. */
+    const char *update_target, *update_suffix;
+    uint32_t update_state;
+} elaborator;
+
+extern const el_value el_failed;
+
+/* --- elaborate_value.c ------------------------------------------------------------------------------------------------- */
+/* Reports one diagnostic; returns the failed value. */
+el_value el_error(elaborator *e, gm_location where, const char *format, ...) GM_PRINTF(3, 4);
+el_value el_unsupported(elaborator *e, gm_location where, const char *format, ...) GM_PRINTF(3, 4);
+el_value el_out_of_memory(elaborator *e);
+/* Moves an error of the graph into the diagnostics. True when there was one. */
+bool el_take_graph_error(elaborator *e);
+gm_location el_place(const elaborator *e, gm_location where);
+/* ", did you mean 'x'?" or "". */
+const char *el_hint(elaborator *e, const gm_spelling *spelling);
+
+el_value el_integer(int64_t value);
+el_value el_real(double value);
+el_value el_size(gm_dim dim);
+el_value el_tensor(gm_value_id id);
+el_value el_string(const char *text);
+bool el_is_constant(el_value value); /* number, size, string, list of them, type */
+const char *el_describe(elaborator *e, el_value value, char *buffer, size_t bytes);
+el_value el_arithmetic(elaborator *e, char op, el_value a, el_value b, gm_location where);
+/* The whole number behind a constant; reports otherwise. `what` as in "the batch". */
+bool el_to_integer(elaborator *e, el_value value, gm_location where, const char *what, int64_t *out);
+bool el_to_number(elaborator *e, el_value value, gm_location where, const char *what, double *out);
+bool el_to_size(elaborator *e, el_value value, gm_location where, const char *what, gm_dim *out);
+/* A value of the graph; literals become constants of `type` (GM_TYPE_UNDEFINED: int64, or float with a point). 0: failed or
+ * absent. */
+gm_value_id el_to_tensor(elaborator *e, el_value value, gm_type type, gm_location where);
+/* Fills an attribute from a constant; kind 0 takes the kind that the value suggests. */
+bool el_to_attribute(elaborator *e, const char *name, int kind, el_value value, gm_location where, gm_attribute *out);
+
+el_name *el_find(const el_names *names, const char *name);
+bool el_define(elaborator *e, el_names *names, const char *name, el_value value, gm_location where);
+void el_offer_names(const el_names *names, gm_spelling *spelling);
+/* Grows an array of the elaborator and zeroes the new part. */
+bool el_grow(elaborator *e, void **items, size_t *capacity, size_t needed, size_t item_bytes);
+const char *el_join(elaborator *e, const char *const *parts, size_t count); /* "a.b.c"; NULL: no memory */
+
+/* --- elaborate_expression.c -------------------------------------------------------------------------------------------- */
+el_value el_evaluate(elaborator *e, const gm_ast_expression *expression);
+el_value el_evaluate_attribute(elaborator *e,
+                               const gm_ast_expression *expression); /* strings and types are constants */
+/* Up to `wanted` outputs of a call; returns how many there are (0: failed, all are then failed). */
+size_t el_evaluate_many(elaborator *e, const gm_ast_expression *expression, el_value *outputs, size_t wanted);
+/* Path of the next callee of that name in the statement: separator '.' or '/'; numbered when it repeats. */
+const char *el_callee_path(elaborator *e, const char *name, char separator, const char **owner_out);
+gm_value_id el_emit(elaborator *e, const char *name, gm_location where, const gm_value_id *inputs, size_t count);
+
+/* --- elaborate_call.c -------------------------------------------------------------------------------------------------- */
+el_callable *el_callable_find(const elaborator *e, const char *name);
+void el_offer_callables(const elaborator *e, gm_spelling *spelling);
+size_t el_call(elaborator *e, el_callable *callable, const gm_ast_expression *call, el_value *outputs, size_t wanted);
+/* Dimensions written in a type, all of which must be known here (consts, attributes, bound symbols). */
+bool el_type_dims(elaborator *e, const gm_ast_type *type, int *rank_out, gm_dim *dims_out);
+/* Makes graph inputs of a header and defines their names. */
+bool el_header_inputs(elaborator *e, const gm_ast_signature *signature);
+/* Holds the type of a header or statement against a value; binds new symbols when `bind`. `what`: "input x of f". */
+bool el_match_type(elaborator *e, const gm_ast_type *type, gm_value_id id, bool bind, gm_location where,
+                   const char *what);
+bool el_begin_statement(elaborator *e, const char *name);
+void el_assign_statement(elaborator *e, const gm_ast_statement *statement);
+void el_body(elaborator *e, const gm_ast_body *body);
+/* A network alone, in one mode. NULL: failed. */
+gm_graph *el_network_graph(elaborator *e, el_callable *callable, bool training);
+void el_graph_begin(elaborator *e, gm_graph *graph, const gm_ast_declaration *entry);
+
+/* --- elaborate_state.c ------------------------------------------------------------------------------------------------- */
+void el_param_statement(elaborator *e, const gm_ast_statement *statement);
+gm_value_id el_state_value(elaborator *e, uint32_t state);
+void el_state_assign(elaborator *e, uint32_t state,
+                     gm_value_id value); /* a new version, written at the end of the step */
+/* Adds an entry, or finds the one of that path. -1: no memory. */
+int64_t el_state_add(elaborator *e, const gm_state_entry *entry);
+
+/* --- elaborate_step.c -------------------------------------------------------------------------------------------------- */
+bool el_step_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entry *entry); /* steps and samples */
+void el_keyword_statement(elaborator *e, const gm_ast_statement *statement);
+
+/* --- elaborate_optimizer.c --------------------------------------------------------------------------------------------- */
+/* Finds what `with` names, an optimizer or one that the file declares; false: reported. */
+bool el_optimizer_find(elaborator *e, const gm_ast_statement *statement, el_optimizer_use *use_out);
+/* The rate as a float scalar of the graph, evaluated in the frame of the step. 0: reported. */
+gm_value_id el_optimizer_rate(elaborator *e, const el_optimizer_use *use);
+/* Adds the node of one minimize with its slots and its counter. `step` and `network` name them. */
+bool el_optimizer_emit(elaborator *e, const el_minimize *minimize, const char *step, const char *network);
+bool el_optimizer_declaration(elaborator *e, const gm_ast_declaration *declaration);
+
+#endif

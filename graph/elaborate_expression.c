@@ -1,0 +1,662 @@
+/* Elaboration: expressions and calls of operators. */
+#include "graph/elaborate.h"
+
+#include <string.h>
+
+static void place(elaborator *e, gm_location where, const char *path)
+{
+    e->graph->where = el_place(e, where);
+    e->graph->path = path;
+}
+
+const char *el_callee_path(elaborator *e, const char *name, char separator, const char **owner_out)
+{
+    el_frame *frame = e->frame;
+    el_count *callee = NULL;
+    const char *path, *owner = NULL;
+    for (size_t i = 0; i < frame->callee_count && !callee; i++)
+        if (strcmp(frame->callees[i].name, name) == 0)
+            callee = &frame->callees[i];
+    if (!callee) {
+        if (!gm_pool_grow(e->pool, (void **)&frame->callees, &frame->callee_capacity, frame->callee_count + 1,
+                          sizeof *frame->callees)) {
+            el_out_of_memory(e);
+            return NULL;
+        }
+        callee = &frame->callees[frame->callee_count++];
+        *callee = (el_count){name, 0};
+    }
+    callee->count++;
+    if (callee->count > 1)
+        name = gm_pool_printf(e->pool, "%s_%d", name, callee->count);
+    path = name ? gm_pool_printf(e->pool, "%s%c%s", frame->statement_path, separator, name) : NULL;
+    if (path && frame->statement_owner)
+        owner = gm_pool_printf(e->pool, "%s.%s", frame->statement_owner, name);
+    if (!path || (frame->statement_owner && !owner)) {
+        el_out_of_memory(e);
+        return NULL;
+    }
+    if (owner_out)
+        *owner_out = owner;
+    return path;
+}
+
+static bool has_room(elaborator *e, gm_location where)
+{
+    if (e->fatal == GM_OK && ++e->work > EL_MAX_WORK) {
+        el_error(e, where, "the model has more than %d nodes and calls", EL_MAX_WORK);
+        e->fatal = GM_ERROR_MODEL;
+    }
+    return e->fatal == GM_OK;
+}
+
+gm_value_id el_emit(elaborator *e, const char *name, gm_location where, const gm_value_id *inputs, size_t count)
+{
+    const char *dot = strrchr(name, '.');
+    const char *path = gm_pool_printf(e->pool, "%s.%s", e->frame->statement_path, dot ? dot + 1 : name);
+    gm_value_id id;
+    if (!path) {
+        el_out_of_memory(e);
+        return 0;
+    }
+    if (!has_room(e, where))
+        return 0;
+    place(e, where, path);
+    id = gm_emit(e->graph, name, inputs, count, NULL, 0);
+    return el_take_graph_error(e) ? 0 : id;
+}
+
+/* --- Names ---------------------------------------------------------------------------------------------------------------- */
+
+static bool in_step(const elaborator *e)
+{
+    return e->frame && !e->frame->callable && e->frame->declaration->kind == GM_AST_STEP;
+}
+
+/* epoch, epochs, iteration: float inputs of the step at their first use. */
+static el_value progress_value(elaborator *e, const char *name)
+{
+    for (size_t i = 0; i < e->graph->input_count; i++)
+        if (strcmp(e->graph->inputs[i].name, name) == 0)
+            return el_tensor(e->graph->inputs[i].value);
+    gm_value_id id = gm_graph_add_input(e->graph, name, GM_FLOAT, 0, NULL, false);
+    return el_take_graph_error(e) ? el_failed : el_tensor(id);
+}
+
+static bool is_progress(const char *name)
+{
+    return strcmp(name, "epoch") == 0 || strcmp(name, "epochs") == 0 || strcmp(name, "iteration") == 0;
+}
+
+static const gm_ast_declaration *find_declaration(const elaborator *e, gm_ast_declaration_kind kind, const char *name)
+{
+    for (size_t i = 0; i < e->file->declaration_count; i++)
+        if (e->file->declarations[i].kind == kind && e->file->declarations[i].name_count &&
+            strcmp(e->file->declarations[i].names[0], name) == 0)
+            return &e->file->declarations[i];
+    return NULL;
+}
+
+/* "generator.h0.Dense.W", or while an update runs over several parameters, "generator" with the suffix of the one at hand. */
+static bool state_value(elaborator *e, const char *path, el_value *value_out)
+{
+    int64_t index = e->update_suffix ? -1 : gm_program_state(e->program, path);
+    if (e->update_suffix && strcmp(path, e->update_target) == 0) {
+        index = e->update_state;
+    } else if (e->update_suffix) {
+        const char *full = gm_pool_printf(e->pool, "%s%s", path, e->update_suffix);
+        if (!full) {
+            *value_out = el_out_of_memory(e);
+            return true;
+        }
+        index = gm_program_state(e->program, full);
+        if (index < 0)
+            index = gm_program_state(e->program, path);
+    }
+    if (index < 0 || e->program->states[index].kind > GM_STATE_BUFFER)
+        return false;
+    *value_out = (el_value){.kind = EL_STATE, .state = (uint32_t)index};
+    return true;
+}
+
+static el_value unknown_name(elaborator *e, const char *name, gm_location where)
+{
+    gm_spelling spelling;
+    el_callable *callable = el_callable_find(e, name);
+    if (callable && callable->declaration->kind == GM_AST_NETWORK && e->update_suffix)
+        return el_error(e, where, "the network '%s' has no '%s%s' to go with the parameter that is updated", name, name,
+                        e->update_suffix);
+    if (callable)
+        return el_error(e, where, "'%s' is a %s: call it with ( )", name,
+                        callable->declaration->kind == GM_AST_NETWORK ? "network" : "function");
+    if (find_declaration(e, GM_AST_DATA_SET, name))
+        return el_error(e, where, "'%s' is a data set, not a value: take its fields as inputs of the step", name);
+    if (is_progress(name))
+        return el_error(e, where, "'%s' is known only in the body of a step", name);
+    gm_spelling_init(&spelling, name);
+    if (e->frame)
+        el_offer_names(&e->frame->names, &spelling);
+    if (!e->frame || !e->frame->prelude)
+        el_offer_names(&e->consts, &spelling);
+    return el_error(e, where, "unknown name '%s'%s", name, el_hint(e, &spelling));
+}
+
+static el_value name_value(elaborator *e, const char *name, gm_location where)
+{
+    el_value value;
+    el_name *found = e->frame ? el_find(&e->frame->names, name) : NULL;
+    if (!found && (!e->frame || !e->frame->prelude))
+        found = el_find(&e->consts, name);
+    if (found)
+        return found->value;
+    if (e->graph && state_value(e, name, &value))
+        return value;
+    if (in_step(e) && e->graph && is_progress(name))
+        return progress_value(e, name);
+    return unknown_name(e, name, where);
+}
+
+static el_value path_value(elaborator *e, const gm_ast_expression *expression)
+{
+    const char *path;
+    el_value value;
+    gm_spelling spelling;
+    if (expression->part_count == 1)
+        return name_value(e, expression->parts[0], expression->where);
+    if (find_declaration(e, GM_AST_DATA_SET, expression->parts[0]))
+        return el_unsupported(e, expression->where, "tables and sizes of data sets ('%s.%s') are not supported yet",
+                              expression->parts[0], expression->parts[1]);
+    path = el_join(e, expression->parts, expression->part_count);
+    if (!path || (e->graph && state_value(e, path, &value)))
+        return path ? value : el_failed;
+    gm_spelling_init(&spelling, path);
+    for (size_t i = 0; i < e->program->state_count; i++)
+        gm_spelling_offer(&spelling, e->program->states[i].path);
+    return el_error(e, expression->where, "there is no parameter '%s'%s", path, el_hint(e, &spelling));
+}
+
+/* --- Operators ------------------------------------------------------------------------------------------------------------ */
+
+/* Inputs whose literals take the type of the other inputs of the set; elementwise operators: all. */
+static const struct {
+    const char *name;
+    unsigned inputs;
+} same_type_inputs[] = {
+    {"Concat", ~0u}, {"Gemm", 7u}, {"MatMul", 3u}, {"PRelu", 3u}, {"Pad", 5u},
+    {"Range", 7u},   {"Mod", 3u},  {"Sum", ~0u},   {"Mean", ~0u}, {"Mod", 3u},
+};
+
+static unsigned literal_group(const gm_operator *op)
+{
+    if (strcmp(op->name, "Where") == 0)
+        return 6u;
+    if (op->flags & GM_OP_ELEMENTWISE)
+        return ~0u;
+    for (size_t i = 0; i < GM_COUNT(same_type_inputs); i++)
+        if (strcmp(same_type_inputs[i].name, op->name) == 0)
+            return same_type_inputs[i].inputs;
+    return 1u;
+}
+
+static bool is_literal(el_value value)
+{
+    return value.kind == EL_NUMBER || value.kind == EL_LIST || value.kind == EL_DIM;
+}
+
+static bool list_has_point(el_value value)
+{
+    for (size_t i = 0; value.kind == EL_LIST && i < value.count; i++)
+        if (list_has_point(value.items[i]))
+            return true;
+    return value.kind == EL_NUMBER && value.is_float;
+}
+
+/* The type for literals of the group, from its first tensor, else from the literals and what the operator takes. */
+static gm_type literal_type(elaborator *e, const gm_operator *op, const el_value *values, size_t count, unsigned group)
+{
+    bool point = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!(group & (1u << (i < 31 ? i : 31))))
+            continue;
+        if (values[i].kind == EL_TENSOR)
+            return gm_value_of(e->graph, values[i].id)->type;
+        if (values[i].kind == EL_STATE)
+            return e->program->states[values[i].state].type;
+        point = point || list_has_point(values[i]);
+    }
+    if (op->types && !(op->types & GM_TYPES(GM_INT64)) && (op->types & GM_TYPES(GM_FLOAT)) && (group & 1u))
+        return GM_FLOAT;
+    return point ? GM_FLOAT : GM_INT64;
+}
+
+static bool operator_inputs(elaborator *e, const gm_operator *op, el_value *values, size_t count, gm_value_id *inputs,
+                            gm_location where)
+{
+    unsigned group = literal_group(op);
+    gm_type type = literal_type(e, op, values, count, group);
+    for (size_t i = 0; i < count; i++) {
+        bool grouped = group & (1u << (i < 31 ? i : 31));
+        gm_type wanted = grouped ? type : GM_TYPE_UNDEFINED;
+        if (strcmp(op->name, "Dropout") == 0 && i > 0)
+            wanted = i == 1 ? GM_FLOAT : GM_BOOL;
+        if (values[i].kind == EL_ABSENT)
+            continue;
+        inputs[i] = el_to_tensor(e, values[i], is_literal(values[i]) ? wanted : GM_TYPE_UNDEFINED, where);
+        if (!inputs[i])
+            return false;
+    }
+    return true;
+}
+
+static const gm_attribute_schema *find_schema(const gm_operator *op, const char *name)
+{
+    for (size_t i = 0; i < op->attribute_count; i++)
+        if (strcmp(op->attributes[i].name, name) == 0)
+            return &op->attributes[i];
+    return NULL;
+}
+
+static bool has_size(el_value value)
+{
+    for (size_t i = 0; value.kind == EL_LIST && i < value.count; i++)
+        if (has_size(value.items[i]))
+            return true;
+    return value.kind == EL_DIM;
+}
+
+static bool operator_attribute(elaborator *e, const gm_operator *op, const gm_ast_attribute *item, gm_attribute *out)
+{
+    const gm_attribute_schema *schema = item->name ? find_schema(op, item->name) : NULL;
+    bool random = (op->flags & GM_OP_RANDOM) != 0, shape;
+    gm_spelling spelling;
+    el_value value;
+    if (!item->name) {
+        el_error(e, item->where, "attributes of the operator %s must be written with their names: <name = value>",
+                 op->name);
+        return false;
+    }
+    if (!schema) {
+        gm_spelling_init(&spelling, item->name);
+        for (size_t i = 0; i < op->attribute_count; i++)
+            gm_spelling_offer(&spelling, op->attributes[i].name);
+        el_error(e, item->where, "the operator %s has no attribute '%s'%s", op->name, item->name,
+                 el_hint(e, &spelling));
+        return false;
+    }
+    if (item->value && item->value->kind == GM_AST_TENSOR && item->value->tensor) {
+        *out = gm_attribute_tensor(item->name, item->value->tensor);
+        return true;
+    }
+    value = el_evaluate_attribute(e, item->value);
+    shape = random && strcmp(item->name, "shape") == 0;
+    if (has_size(value) && !shape) {
+        char text[160];
+        el_error(e, item->where, "attribute '%s' must be known at load; %s changes with the batch", item->name,
+                 el_describe(e, value, text, sizeof text));
+        return false;
+    }
+    bool seed = random && strcmp(item->name, "seed") == 0;
+    return el_to_attribute(e, item->name, seed ? GM_ATTRIBUTE_INT : (int)schema->kind, value, item->where, out);
+}
+
+/* All attributes, with room for one more. */
+static gm_attribute *operator_attributes(elaborator *e, const gm_operator *op, const gm_ast_attributes *written,
+                                         size_t *count_out)
+{
+    gm_attribute *attributes = gm_pool_array(e->pool, written->count + 2, sizeof *attributes);
+    bool good = true;
+    if (!attributes) {
+        el_out_of_memory(e);
+        return NULL;
+    }
+    for (size_t i = 0; i < written->count; i++)
+        good = operator_attribute(e, op, &written->items[i], &attributes[i]) && good;
+    *count_out = written->count;
+    return good ? attributes : NULL;
+}
+
+static bool check_arity(elaborator *e, const gm_operator *op, gm_location where, size_t inputs, size_t outputs)
+{
+    size_t least, most, least_out, most_out;
+    gm_operator_arity(op, &least, &most, &least_out, &most_out);
+    if (inputs < least || inputs > most) {
+        if (most == SIZE_MAX)
+            el_error(e, where, "the operator %s takes at least %zu input%s (%s), found %zu", op->name, least,
+                     least == 1 ? "" : "s", op->inputs, inputs);
+        else if (least == most)
+            el_error(e, where, "the operator %s takes %zu input%s%s%s%s, found %zu", op->name, least,
+                     least == 1 ? "" : "s", least ? " (" : "", least ? op->inputs : "", least ? ")" : "", inputs);
+        else
+            el_error(e, where, "the operator %s takes %zu to %zu inputs (%s), found %zu", op->name, least, most,
+                     op->inputs, inputs);
+        return false;
+    }
+    if (outputs <= most_out)
+        return true;
+    el_error(e, where, "the operator %s has %zu output%s (%s), but %zu names stand before '='", op->name, most_out,
+             most_out == 1 ? "" : "s", op->outputs, outputs);
+    return false;
+}
+
+/* Writes the mode that BatchNormalization and Dropout follow. Returns the number of outputs there are in that mode. */
+static size_t follow_mode(elaborator *e, const gm_operator *op, gm_attribute *attributes, size_t *attribute_count,
+                          gm_value_id *inputs, size_t *input_count, size_t wanted)
+{
+    bool training = e->frame->training;
+    if (strcmp(op->name, "BatchNormalization") == 0) {
+        const gm_attribute *written = NULL;
+        for (size_t i = 0; i < *attribute_count; i++)
+            if (strcmp(attributes[i].name, "training_mode") == 0)
+                written = &attributes[i];
+        if (written)
+            training = written->i != 0;
+        else
+            attributes[(*attribute_count)++] = gm_attribute_int("training_mode", training);
+        return training || wanted < 1 ? wanted : 1;
+    }
+    if (strcmp(op->name, "Dropout") == 0 && (*input_count < 3 || !inputs[2])) {
+        inputs[2] = gm_const_scalar(e->graph, GM_BOOL, training);
+        *input_count = 3;
+    }
+    return wanted;
+}
+
+static size_t operator_call(elaborator *e, const gm_operator *op, const gm_ast_expression *call, el_value *values,
+                            el_value *outputs, size_t wanted)
+{
+    size_t count = call->item_count, attribute_count = 0, present;
+    gm_value_id *inputs = gm_pool_array(e->pool, count + 4, sizeof *inputs);
+    gm_value_id *ids = gm_pool_array(e->pool, wanted + 1, sizeof *ids);
+    gm_attribute *attributes;
+    const char *path, *full;
+    if (!inputs || !ids) {
+        el_out_of_memory(e);
+        return 0;
+    }
+    if (!check_arity(e, op, call->where, count, wanted))
+        return 0;
+    attributes = operator_attributes(e, op, &call->attributes, &attribute_count);
+    if (!attributes || !(path = el_callee_path(e, op->name, '.', NULL)) || !has_room(e, call->where))
+        return 0;
+    place(e, call->where, path);
+    if (!operator_inputs(e, op, values, count, inputs, call->where))
+        return 0;
+    while (count && !inputs[count - 1])
+        count--;
+    present = follow_mode(e, op, attributes, &attribute_count, inputs, &count, wanted);
+    full = op->domain[0] ? gm_pool_printf(e->pool, "%s.%s", op->domain, op->name) : op->name;
+    if (!full) {
+        el_out_of_memory(e);
+        return 0;
+    }
+    place(e, call->where, path);
+    gm_emit_many(e->graph, full, inputs, count, attributes, attribute_count, ids, present);
+    if (el_take_graph_error(e))
+        return 0;
+    for (size_t i = 0; i < wanted; i++)
+        outputs[i] = i < present && ids[i] ? el_tensor(ids[i]) : (el_value){.kind = EL_ABSENT};
+    return wanted;
+}
+
+/* gradient(y, x): d sum(y) / d x, of the shape of x. */
+static el_value gradient_call(elaborator *e, const gm_ast_expression *call, el_value *values)
+{
+    gm_value_id y, x, gradient = 0;
+    const char *path;
+    if (call->item_count != 2)
+        return el_error(e, call->where, "gradient takes 2 inputs (y, x), found %zu", call->item_count);
+    if (is_literal(values[1]) || is_literal(values[0]))
+        return el_error(e, call->where, "gradient takes two values of the graph, found a number");
+    y = el_to_tensor(e, values[0], GM_TYPE_UNDEFINED, call->where);
+    x = el_to_tensor(e, values[1], GM_TYPE_UNDEFINED, call->where);
+    if (!y || !x || !(path = el_callee_path(e, "gradient", '.', NULL)))
+        return el_failed;
+    if (e->broken)
+        return el_failed; /* the graph may hold half a node: nothing can be differentiated */
+    place(e, call->where, path);
+    if (gm_autodiff(e->graph, &y, NULL, 1, &x, 1, &gradient) == GM_OK && !gradient)
+        gradient = gm_zeros_like(e->graph, x);
+    return el_take_graph_error(e) ? el_failed : el_tensor(gradient);
+}
+
+static el_value detach_call(elaborator *e, const gm_ast_expression *call, el_value *values)
+{
+    gm_value_id id;
+    if (call->item_count != 1)
+        return el_error(e, call->where, "detach takes 1 input, found %zu", call->item_count);
+    if (el_is_constant(values[0]))
+        return values[0];
+    id = el_to_tensor(e, values[0], GM_TYPE_UNDEFINED, call->where);
+    return id ? el_tensor(el_emit(e, "gmodel.Detach", call->where, &id, 1)) : el_failed;
+}
+
+/* --- Calls ---------------------------------------------------------------------------------------------------------------- */
+
+static size_t unknown_callable(elaborator *e, const char *name, gm_location where)
+{
+    gm_spelling spelling;
+    gm_spelling_init(&spelling, name);
+    el_offer_callables(e, &spelling);
+    for (size_t i = 0; i < gm_operator_count(); i++)
+        if (gm_operator_at(i))
+            gm_spelling_offer(&spelling, gm_operator_at(i)->name);
+    el_error(e, where, "'%s' is not a network, a function or an operator that is known here%s", name,
+             el_hint(e, &spelling));
+    return 0;
+}
+
+static const gm_operator *find_operator(elaborator *e, const char *name)
+{
+    const gm_operator *op = gm_operator_find_name(name);
+    const char *full;
+    if (op || strchr(name, '.'))
+        return op;
+    full = gm_pool_printf(e->pool, "gmodel.%s", name);
+    return full ? gm_operator_find_name(full) : NULL;
+}
+
+static bool evaluate_arguments(elaborator *e, const gm_ast_expression *call, el_value *values)
+{
+    bool good = true;
+    for (size_t i = 0; i < call->item_count; i++) {
+        values[i] = el_evaluate(e, call->items[i]);
+        good = good && values[i].kind != EL_FAILED;
+    }
+    return good;
+}
+
+static size_t evaluate_call(elaborator *e, const gm_ast_expression *call, el_value *outputs, size_t wanted)
+{
+    const char *name = el_join(e, call->parts, call->part_count);
+    el_callable *callable;
+    const gm_operator *op;
+    el_value *values;
+    if (!name)
+        return 0;
+    if (!e->graph) {
+        el_error(e, call->where, "'%s' cannot be called here: a constant is made of numbers, consts and + - * / ^",
+                 name);
+        return 0;
+    }
+    callable = el_callable_find(e, name);
+    if (callable)
+        return el_call(e, callable, call, outputs, wanted);
+    values = gm_pool_array(e->pool, call->item_count + 1, sizeof *values);
+    if (!values) {
+        el_out_of_memory(e);
+        return 0;
+    }
+    if (strcmp(name, "gradient") == 0 || strcmp(name, "detach") == 0) {
+        if (!evaluate_arguments(e, call, values))
+            return 0;
+        outputs[0] = name[0] == 'g' ? gradient_call(e, call, values) : detach_call(e, call, values);
+        return outputs[0].kind == EL_FAILED ? 0 : 1;
+    }
+    if (strcmp(name, "load") == 0 || strcmp(name, "copy") == 0) {
+        el_error(e, call->where, "%s(...) stands only in 'network NAME = %s(...)'", name, name);
+        return 0;
+    }
+    op = find_operator(e, name);
+    if (!op)
+        return unknown_callable(e, name, call->where);
+    return evaluate_arguments(e, call, values) ? operator_call(e, op, call, values, outputs, wanted) : 0;
+}
+
+size_t el_evaluate_many(elaborator *e, const gm_ast_expression *expression, el_value *outputs, size_t wanted)
+{
+    size_t count;
+    for (size_t i = 0; i < wanted; i++)
+        outputs[i] = el_failed;
+    if (e->fatal != GM_OK)
+        return 0;
+    if (expression->kind == GM_AST_CALL) {
+        count = evaluate_call(e, expression, outputs, wanted);
+        for (size_t i = count; i < wanted; i++)
+            outputs[i] = el_failed;
+        if (count && count < wanted)
+            el_error(e, expression->where, "%zu names stand before '=', but the call gives %zu value%s", wanted, count,
+                     count == 1 ? "" : "s");
+        return count;
+    }
+    if (wanted > 1) {
+        el_error(e, expression->where, "%zu names stand before '=', but the expression gives one value", wanted);
+        return 0;
+    }
+    outputs[0] = el_evaluate(e, expression);
+    return outputs[0].kind == EL_FAILED ? 0 : 1;
+}
+
+/* --- Infix arithmetic ------------------------------------------------------------------------------------------------------ */
+
+static const char *infix_operator(char op)
+{
+    return op == '+' ? "Add" : op == '-' ? "Sub" : op == '*' ? "Mul" : op == '/' ? "Div" : "Pow";
+}
+
+static bool arithmetic_operand(elaborator *e, el_value value, gm_location where)
+{
+    char text[160];
+    if (value.kind == EL_FAILED)
+        return false;
+    if (value.kind != EL_ABSENT && value.kind != EL_STRING && value.kind != EL_TYPE)
+        return true;
+    el_error(e, where, "arithmetic needs numbers or tensors, found %s", el_describe(e, value, text, sizeof text));
+    return false;
+}
+
+static el_value negate(elaborator *e, const gm_ast_expression *expression)
+{
+    el_value value = el_evaluate(e, expression->items[0]);
+    gm_value_id id;
+    if (!arithmetic_operand(e, value, expression->where))
+        return el_failed;
+    if (value.kind == EL_NUMBER || (value.kind == EL_DIM && !e->graph)) {
+        if (value.kind == EL_DIM)
+            return el_error(e, expression->where, "a size cannot be negative");
+        if (value.is_float || value.integer == INT64_MIN)
+            return el_real(-value.number);
+        return el_integer(-value.integer);
+    }
+    id = el_to_tensor(e, value, GM_TYPE_UNDEFINED, expression->where);
+    return id ? el_tensor(el_emit(e, "Neg", expression->where, &id, 1)) : el_failed;
+}
+
+static gm_type value_type(elaborator *e, el_value value)
+{
+    return value.kind == EL_TENSOR ? gm_value_of(e->graph, value.id)->type : e->program->states[value.state].type;
+}
+
+static bool is_scalar_constant(el_value value)
+{
+    return value.kind == EL_NUMBER || value.kind == EL_DIM;
+}
+
+static el_value binary(elaborator *e, const gm_ast_expression *expression)
+{
+    el_value a = el_evaluate(e, expression->items[0]), b = el_evaluate(e, expression->items[1]);
+    gm_type type = GM_TYPE_UNDEFINED;
+    gm_value_id inputs[2];
+    if (!arithmetic_operand(e, a, expression->where) || !arithmetic_operand(e, b, expression->where))
+        return el_failed;
+    if (is_scalar_constant(a) && is_scalar_constant(b))
+        return el_arithmetic(e, expression->op, a, b, expression->where);
+    if (!e->graph)
+        return el_error(e, expression->where, "a constant is made of numbers, consts and + - * / ^");
+    if (!is_literal(a))
+        type = value_type(e, a);
+    else if (!is_literal(b))
+        type = value_type(e, b);
+    else if (list_has_point(a) || list_has_point(b))
+        type = GM_FLOAT;
+    inputs[0] = el_to_tensor(e, a, type, expression->where);
+    inputs[1] = inputs[0] ? el_to_tensor(e, b, type, expression->where) : 0;
+    if (!inputs[0] || !inputs[1])
+        return el_failed;
+    return el_tensor(el_emit(e, infix_operator(expression->op), expression->where, inputs, 2));
+}
+
+/* --- Expressions ----------------------------------------------------------------------------------------------------------- */
+
+static el_value list_value(elaborator *e, const gm_ast_expression *expression, bool attribute)
+{
+    el_value list = {.kind = EL_LIST, .count = expression->item_count};
+    list.items = gm_pool_array(e->pool, list.count + 1, sizeof *list.items);
+    if (!list.items)
+        return el_out_of_memory(e);
+    for (size_t i = 0; i < list.count; i++) {
+        list.items[i] =
+            attribute ? el_evaluate_attribute(e, expression->items[i]) : el_evaluate(e, expression->items[i]);
+        if (list.items[i].kind == EL_FAILED)
+            return el_failed;
+    }
+    return list;
+}
+
+static el_value evaluate(elaborator *e, const gm_ast_expression *expression, bool attribute)
+{
+    el_value output = el_failed;
+    switch (expression->kind) {
+    case GM_AST_NUMBER:
+        return expression->is_float ? el_real(expression->number) : el_integer(expression->integer);
+    case GM_AST_STRING:
+        if (attribute)
+            return el_string(expression->text);
+        if (expression->text[0] == '\0')
+            return (el_value){.kind = EL_ABSENT};
+        return name_value(e, expression->text, expression->where);
+    case GM_AST_PATH:
+        return path_value(e, expression);
+    case GM_AST_LIST:
+    case GM_AST_DATA:
+        return list_value(e, expression, attribute);
+    case GM_AST_CALL:
+        el_evaluate_many(e, expression, &output, 1);
+        return output;
+    case GM_AST_NEGATE:
+        return negate(e, expression);
+    case GM_AST_BINARY:
+        return binary(e, expression);
+    case GM_AST_TYPE:
+        return (el_value){.kind = EL_TYPE, .type = expression->type->type};
+    case GM_AST_TENSOR:
+        if (e->graph && expression->tensor) {
+            gm_value_id id = gm_graph_constant(e->graph, expression->tensor);
+            return el_take_graph_error(e) ? el_failed : el_tensor(id);
+        }
+        return el_unsupported(e, expression->where, "a tensor of this kind cannot stand here");
+    case GM_AST_REFERENCE:
+        return name_value(e, expression->text, expression->where);
+    default:
+        return el_unsupported(e, expression->where, "attributes that are graphs (If, Loop, Scan) are not supported");
+    }
+}
+
+el_value el_evaluate(elaborator *e, const gm_ast_expression *expression)
+{
+    return e->fatal == GM_OK && expression ? evaluate(e, expression, false) : el_failed;
+}
+
+el_value el_evaluate_attribute(elaborator *e, const gm_ast_expression *expression)
+{
+    return e->fatal == GM_OK && expression ? evaluate(e, expression, true) : el_failed;
+}

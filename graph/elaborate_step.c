@@ -1,0 +1,479 @@
+/* Elaboration: steps and samples. Forward statements become nodes at once; minimize and update are carried out at the end:
+ * first all gradients, from one forward pass and the same parameters, then the optimizers, then the updates. */
+#include "graph/elaborate.h"
+
+#include <string.h>
+
+static const char *const keywords[] = {"assignment", "param", "buffer", "minimize", "update",
+                                       "report",     "write", "mean",   "result"};
+
+/* "minimize", "minimize_2", ...: these statements have no outputs to be called after. */
+static const char *keyword_name(elaborator *e, gm_ast_statement_kind kind)
+{
+    int count = ++e->keyword_count[kind];
+    const char *name = count == 1 ? keywords[kind] : gm_pool_printf(e->pool, "%s_%d", keywords[kind], count);
+    if (!name)
+        el_out_of_memory(e);
+    return name;
+}
+
+/* --- Paths behind over, except, update ------------------------------------------------------------------------------------------ */
+
+static bool has_prefix(const char *path, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(path, prefix, length) == 0 && (path[length] == '\0' || path[length] == '.');
+}
+
+/* A network's name reaches the networks it calls too; a longer path only what begins with it. */
+static bool path_reaches(const elaborator *e, const char *path, const gm_state_entry *state)
+{
+    const el_callable *callable;
+    if (has_prefix(state->path, path))
+        return true;
+    callable = el_callable_find(e, path);
+    if (!callable || !callable->calls || !state->network)
+        return false;
+    for (size_t i = 0; i < e->callable_count; i++)
+        if (callable->calls[i] && strcmp(e->callables[i].name, state->network) == 0)
+            return true;
+    return false;
+}
+
+static bool is_failed_network(const elaborator *e, const char *name)
+{
+    const el_callable *callable = el_callable_find(e, name);
+    return callable && callable->failed;
+}
+
+/* The path joined; NULL when nothing of these kinds lies under it, which is reported. */
+static const char *checked_path(elaborator *e, const gm_ast_path *path, const char *word, gm_state_kind last_kind)
+{
+    const char *joined = el_join(e, path->parts, path->part_count);
+    const el_callable *callable;
+    gm_spelling spelling;
+    if (!joined)
+        return NULL;
+    if (is_failed_network(e, path->parts[0])) {
+        e->broken = true;
+        return NULL;
+    }
+    for (size_t i = 0; i < e->program->state_count; i++)
+        if (e->program->states[i].kind <= last_kind && path_reaches(e, joined, &e->program->states[i]))
+            return joined;
+    callable = el_callable_find(e, joined);
+    if (callable && callable->declaration->kind == GM_AST_NETWORK) {
+        el_error(e, path->where, "the network '%s' behind '%s' has no parameters", joined, word);
+        return NULL;
+    }
+    if (el_find(&e->frame->names, joined)) {
+        el_error(e, path->where,
+                 "'%s' behind '%s' is a value of the step; networks and paths of parameters stand there", joined, word);
+        return NULL;
+    }
+    gm_spelling_init(&spelling, joined);
+    for (size_t i = 0; i < e->callable_count; i++)
+        if (e->callables[i].declaration->kind == GM_AST_NETWORK)
+            gm_spelling_offer(&spelling, e->callables[i].name);
+    for (size_t i = 0; i < e->program->state_count; i++)
+        if (e->program->states[i].kind <= last_kind)
+            gm_spelling_offer(&spelling, e->program->states[i].path);
+    el_error(e, path->where, "no parameter is called '%s' or lies under it%s", joined, el_hint(e, &spelling));
+    return NULL;
+}
+
+static bool mark_reached(elaborator *e, uint32_t state)
+{
+    if (!el_grow(e, (void **)&e->reached, &e->reached_capacity, e->program->state_count + 1, sizeof *e->reached))
+        return false;
+    e->reached[state] = true;
+    return true;
+}
+
+/* --- Statements met in the body --------------------------------------------------------------------------------------------------- */
+
+static gm_value_id scalar_value(elaborator *e, el_value value, gm_location where, const char *what)
+{
+    gm_value_id id = el_to_tensor(e, value, value.kind == EL_NUMBER ? GM_FLOAT : GM_TYPE_UNDEFINED, where);
+    char text[160];
+    if (!id && value.kind == EL_ABSENT)
+        el_error(e, where, "%s has no value here", what);
+    if (!id)
+        return 0;
+    if (gm_value_of(e->graph, id)->rank != 0) {
+        el_error(e, where, "%s must be a scalar, found %s; mean(...) or sum(...) makes one", what,
+                 gm_shape_text(e->graph, id, text, sizeof text));
+        return 0;
+    }
+    return id;
+}
+
+static void minimize_statement(elaborator *e, const gm_ast_statement *statement)
+{
+    el_minimize minimize = {.statement = statement};
+    const char *name = keyword_name(e, statement->kind);
+    char text[160];
+    if (!name || !el_begin_statement(e, name))
+        return;
+    minimize.path = e->frame->statement_path;
+    minimize.loss = scalar_value(e, el_evaluate(e, statement->value), statement->where, "the loss of a minimize");
+    if (minimize.loss && gm_value_of(e->graph, minimize.loss)->type != GM_FLOAT) {
+        el_error(e, statement->where, "the loss of a minimize must be float, found %s",
+                 gm_shape_text(e->graph, minimize.loss, text, sizeof text));
+        minimize.loss = 0;
+    }
+    if (!el_optimizer_find(e, statement, &minimize.use))
+        return;
+    minimize.rate = el_optimizer_rate(e, &minimize.use);
+    if (!gm_pool_grow(e->pool, (void **)&e->minimizes, &e->minimize_capacity, e->minimize_count + 1, sizeof minimize)) {
+        el_out_of_memory(e);
+        return;
+    }
+    e->minimizes[e->minimize_count++] = minimize;
+}
+
+static void update_statement(elaborator *e, const gm_ast_statement *statement)
+{
+    if (!gm_pool_grow(e->pool, (void **)&e->updates, &e->update_capacity, e->update_count + 1,
+                      sizeof(gm_ast_statement *))) {
+        el_out_of_memory(e);
+        return;
+    }
+    e->updates[e->update_count++] = statement;
+}
+
+/* What an item is called: its own name, else the name that it shows. NULL: reported. */
+static const char *item_name(elaborator *e, const gm_ast_item *item, const char *word)
+{
+    if (item->name)
+        return item->name;
+    if (item->value->kind == GM_AST_PATH && item->value->part_count == 1)
+        return item->value->parts[0];
+    el_error(e, item->where, "%s needs a name here: %s NAME = ...", word, word);
+    return NULL;
+}
+
+static void report_item(elaborator *e, const gm_ast_item *item)
+{
+    const char *name = item_name(e, item, "report"), *what;
+    el_name *old;
+    gm_value_id id;
+    if (!name || !el_begin_statement(e, name))
+        return;
+    old = el_find(&e->columns, name);
+    if (old) {
+        el_error(e, item->where, "the report '%s' stands at line %d already; reports of a file have different names",
+                 name, old->where.line);
+        return;
+    }
+    what = gm_pool_printf(e->pool, "the report '%s'", name);
+    if (!what || !el_define(e, &e->columns, name, el_string(name), item->where))
+        return;
+    id = scalar_value(e, el_evaluate(e, item->value), item->where, what);
+    if (id && gm_value_of(e->graph, id)->type != GM_FLOAT)
+        id = gm_emit1_with(e->graph, "Cast", id, gm_attribute_int("to", GM_FLOAT));
+    if (!el_take_graph_error(e) && id)
+        gm_graph_add_output(e->graph, name, id);
+}
+
+static const struct {
+    const char *name;
+    gm_write_format format;
+} write_formats[] = {
+    {"png", GM_WRITE_PNG}, {"scatter", GM_WRITE_SCATTER}, {"npy", GM_WRITE_NPY}, {"text", GM_WRITE_TEXT}};
+
+static bool write_format(elaborator *e, const gm_ast_item *item, gm_write_format *format_out)
+{
+    gm_spelling spelling;
+    const char *joined;
+    *format_out = GM_WRITE_BY_SHAPE;
+    if (!item->as)
+        return true;
+    joined = el_join(e, item->as->parts, item->as->part_count);
+    if (!joined)
+        return false;
+    gm_spelling_init(&spelling, joined);
+    for (size_t i = 0; i < GM_COUNT(write_formats); i++) {
+        if (strcmp(write_formats[i].name, joined) == 0) {
+            *format_out = write_formats[i].format;
+            return true;
+        }
+        gm_spelling_offer(&spelling, write_formats[i].name);
+    }
+    el_error(e, item->where, "a write is 'as png', 'as scatter', 'as npy' or 'as text', found 'as %s'%s", joined,
+             el_hint(e, &spelling));
+    return false;
+}
+
+static void write_item(elaborator *e, const gm_ast_item *item)
+{
+    const char *name = item_name(e, item, "write");
+    gm_write write = {.name = name};
+    el_value value;
+    gm_value_id id;
+    if (!name || !el_begin_statement(e, name) || !write_format(e, item, &write.format))
+        return;
+    for (size_t i = 0; i < e->write_count; i++)
+        if (strcmp(e->writes[i].name, name) == 0) {
+            el_error(e, item->where, "this sample writes '%s' twice", name);
+            return;
+        }
+    value = el_evaluate(e, item->value);
+    id = el_to_tensor(e, value, value.kind == EL_NUMBER ? GM_FLOAT : GM_TYPE_UNDEFINED, item->where);
+    if (!id || !gm_pool_grow(e->pool, (void **)&e->writes, &e->write_capacity, e->write_count + 1, sizeof write))
+        return;
+    e->writes[e->write_count++] = write;
+    gm_graph_add_output(e->graph, name, id);
+    el_take_graph_error(e);
+}
+
+void el_keyword_statement(elaborator *e, const gm_ast_statement *statement)
+{
+    bool step = !e->frame->callable && e->frame->declaration->kind == GM_AST_STEP;
+    bool sample = !e->frame->callable && e->frame->declaration->kind == GM_AST_SAMPLE;
+    gm_ast_statement_kind kind = statement->kind;
+    if (kind == GM_AST_MEAN || kind == GM_AST_RESULT) {
+        el_error(e, statement->where, "'%s' stands only in an evaluate", keywords[kind]);
+    } else if (kind == GM_AST_WRITE ? !sample : !step) {
+        el_error(e, statement->where, "'%s' stands only in a %s", keywords[kind],
+                 kind == GM_AST_WRITE ? "sample" : "step");
+    } else if (kind == GM_AST_MINIMIZE) {
+        minimize_statement(e, statement);
+    } else if (kind == GM_AST_UPDATE) {
+        update_statement(e, statement);
+    } else {
+        for (size_t i = 0; i < statement->item_count; i++) {
+            if (kind == GM_AST_REPORT)
+                report_item(e, &statement->items[i]);
+            else
+                write_item(e, &statement->items[i]);
+        }
+    }
+}
+
+/* --- Gradients --------------------------------------------------------------------------------------------------------------------- */
+
+/* Parameters of `over` without `except`, in the order of the state table. */
+static bool select_parameters(elaborator *e, el_minimize *minimize, int *owner_of, int self)
+{
+    const gm_ast_statement *statement = minimize->statement;
+    size_t count = e->program->state_count;
+    bool *chosen = gm_pool_array(e->pool, count + 1, sizeof *chosen);
+    minimize->parameters = gm_pool_array(e->pool, count + 1, sizeof *minimize->parameters);
+    minimize->gradients = gm_pool_array(e->pool, count + 1, sizeof *minimize->gradients);
+    if (!chosen || !minimize->parameters || !minimize->gradients) {
+        el_out_of_memory(e);
+        return false;
+    }
+    for (size_t k = 0; k < statement->path_count + statement->except_count; k++) {
+        bool over = k < statement->path_count;
+        const gm_ast_path *path = over ? &statement->paths[k] : &statement->excepts[k - statement->path_count];
+        const char *joined = checked_path(e, path, over ? "over" : "except", GM_STATE_PARAMETER);
+        if (!joined)
+            return false;
+        for (size_t i = 0; i < count; i++)
+            if (e->program->states[i].kind == GM_STATE_PARAMETER && path_reaches(e, joined, &e->program->states[i]))
+                chosen[i] = over;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!chosen[i])
+            continue;
+        if (owner_of[i] && owner_of[i] != self) {
+            el_error(e, statement->where,
+                     "the parameter '%s' stands behind two minimize statements of the step '%s': minimize the sum of "
+                     "the losses",
+                     e->program->states[i].path, e->entry->names[0]);
+            return false;
+        }
+        owner_of[i] = self;
+        minimize->parameters[minimize->count++] = (uint32_t)i;
+        if (!mark_reached(e, (uint32_t)i))
+            return false;
+    }
+    return true;
+}
+
+/* Leaves only the parameters with a gradient: the others stay untouched, moments included. */
+static bool differentiate(elaborator *e, el_minimize *minimize)
+{
+    gm_value_id *wrt = gm_pool_array(e->pool, minimize->count + 1, sizeof *wrt);
+    size_t kept = 0;
+    if (!wrt) {
+        el_out_of_memory(e);
+        return false;
+    }
+    for (size_t i = 0; i < minimize->count; i++)
+        wrt[i] = minimize->parameters[i] < e->current_capacity ? e->current[minimize->parameters[i]] : 0;
+    e->graph->path = minimize->path;
+    e->graph->where = minimize->statement->where;
+    gm_autodiff(e->graph, &minimize->loss, NULL, 1, wrt, minimize->count, minimize->gradients);
+    if (el_take_graph_error(e))
+        return false;
+    for (size_t i = 0; i < minimize->count; i++) {
+        if (!minimize->gradients[i])
+            continue;
+        minimize->parameters[kept] = minimize->parameters[i];
+        minimize->gradients[kept++] = minimize->gradients[i];
+    }
+    minimize->count = kept;
+    if (kept)
+        return true;
+    el_error(e, minimize->statement->where,
+             "the loss depends on no parameter behind 'over'; gradients may be cut by detach");
+    return false;
+}
+
+static bool carry_out_minimizes(elaborator *e, gm_entry *entry)
+{
+    int *owner_of = gm_pool_array(e->pool, e->program->state_count + 1, sizeof *owner_of);
+    size_t total = 0;
+    if (!owner_of) {
+        el_out_of_memory(e);
+        return false;
+    }
+    for (size_t i = 0; i < e->minimize_count; i++) {
+        if (!select_parameters(e, &e->minimizes[i], owner_of, (int)i + 1) || !differentiate(e, &e->minimizes[i]))
+            return false;
+        total += e->minimizes[i].count;
+    }
+    entry->gradients = gm_pool_array(e->pool, total + 1, sizeof *entry->gradients);
+    if (!entry->gradients) {
+        el_out_of_memory(e);
+        return false;
+    }
+    for (size_t i = 0; i < e->minimize_count; i++) {
+        const el_minimize *minimize = &e->minimizes[i];
+        for (size_t k = 0; k < minimize->count; k++)
+            entry->gradients[entry->gradient_count++] =
+                (gm_gradient_record){minimize->parameters[k], minimize->gradients[k]};
+        if (!el_optimizer_emit(e, minimize, entry->name, minimize->statement->paths[0].parts[0]))
+            return false;
+    }
+    return true;
+}
+
+/* --- Updates ------------------------------------------------------------------------------------------------------------------------ */
+
+static bool update_one(elaborator *e, const gm_ast_statement *statement, uint32_t state)
+{
+    gm_state_entry entry = e->program->states[state];
+    el_value value = el_evaluate(e, statement->value);
+    gm_value_id id = el_to_tensor(e, value, entry.type, statement->where), like = el_state_value(e, state);
+    char expected[160], found[160];
+    bool same;
+    if (!id || !like)
+        return false;
+    if (gm_value_of(e->graph, id)->rank == 0 && entry.rank > 0 && gm_value_of(e->graph, id)->type == entry.type) {
+        id = gm_expand_like(e->graph, id, like);
+        if (el_take_graph_error(e))
+            return false;
+    }
+    same = gm_value_of(e->graph, id)->type == entry.type && gm_value_of(e->graph, id)->rank == entry.rank;
+    for (int i = 0; same && i < entry.rank; i++)
+        same = gm_value_of(e->graph, id)->dims[i] == entry.dims[i];
+    if (!same) {
+        el_error(e, statement->where, "the update of '%s' must be %s, found %s", entry.path,
+                 gm_shape_text(e->graph, like, expected, sizeof expected),
+                 gm_shape_text(e->graph, id, found, sizeof found));
+        return false;
+    }
+    el_state_assign(e, state, id);
+    return mark_reached(e, state) && e->fatal == GM_OK;
+}
+
+static bool carry_out_update(elaborator *e, const gm_ast_statement *statement)
+{
+    const char *name = keyword_name(e, statement->kind);
+    const char *target = checked_path(e, &statement->paths[0], "update", GM_STATE_BUFFER);
+    size_t count = e->program->state_count;
+    bool good = true;
+    if (!name || !target || !el_begin_statement(e, name))
+        return false;
+    for (size_t i = 0; i < count && good; i++) {
+        const gm_state_entry *state = &e->program->states[i];
+        bool exact = strcmp(state->path, target) == 0;
+        if (state->kind > (exact ? GM_STATE_BUFFER : GM_STATE_PARAMETER) || !path_reaches(e, target, state))
+            continue;
+        e->update_target = target;
+        e->update_suffix = has_prefix(state->path, target) ? state->path + strlen(target) : state->path;
+        e->update_state = (uint32_t)i;
+        good = update_one(e, statement, (uint32_t)i);
+        e->update_target = e->update_suffix = NULL;
+    }
+    return good;
+}
+
+/* --- The whole ------------------------------------------------------------------------------------------------------------------------ */
+
+static bool note_used(elaborator *e, const gm_ast_declaration *declaration)
+{
+    el_step step = {.name = declaration->names[0], .used_count = e->program->state_count, .where = declaration->where};
+    step.used = gm_pool_array(e->pool, step.used_count + 1, sizeof *step.used);
+    if (!step.used || !gm_pool_grow(e->pool, (void **)&e->steps, &e->step_capacity, e->step_count + 1, sizeof step)) {
+        el_out_of_memory(e);
+        return false;
+    }
+    for (size_t i = 0; i < step.used_count && i < e->current_capacity; i++)
+        step.used[i] = e->current[i] != 0;
+    e->steps[e->step_count++] = step;
+    return true;
+}
+
+static bool add_assigns(elaborator *e)
+{
+    for (size_t i = 0; i < e->program->state_count && i < e->written_capacity; i++)
+        if (e->written[i])
+            gm_graph_add_assign(e->graph, (uint32_t)i, e->current[i]);
+    return !el_take_graph_error(e);
+}
+
+static bool finish_step(elaborator *e, const gm_ast_declaration *declaration, gm_entry *entry)
+{
+    if (!note_used(e, declaration))
+        return false;
+    entry->undifferentiated = gm_graph_bind(e->graph, e->pool, NULL, 0, NULL, 0, NULL);
+    if (!entry->undifferentiated)
+        return el_out_of_memory(e), false;
+    if (!carry_out_minimizes(e, entry))
+        return false;
+    for (size_t i = 0; i < e->update_count; i++)
+        if (!carry_out_update(e, e->updates[i]))
+            return false;
+    return add_assigns(e);
+}
+
+/* N is the batch in every step, with data or without. */
+static bool define_batch(elaborator *e, gm_location where)
+{
+    if (el_find(&e->frame->names, "N") || el_find(&e->consts, "N"))
+        return true;
+    return el_define(e, &e->frame->names, "N", el_size(gm_dim_symbol(e->program->symbols, "N")), where);
+}
+
+bool el_step_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entry *entry)
+{
+    bool step = declaration->kind == GM_AST_STEP;
+    el_frame frame = {.declaration = declaration, .path = declaration->names[0], .training = step};
+    gm_graph *graph = gm_graph_create(e->pool, e->program->symbols, declaration->names[0]);
+    if (!graph)
+        return el_out_of_memory(e), false;
+    el_graph_begin(e, graph, declaration);
+    graph->training = step;
+    e->writes_buffers = step;
+    e->minimize_count = e->update_count = 0;
+    e->writes = NULL;
+    e->write_count = e->write_capacity = 0;
+    memset(e->keyword_count, 0, sizeof e->keyword_count);
+    e->frame = &frame;
+    if (el_header_inputs(e, &declaration->signature) && (!step || define_batch(e, declaration->where)))
+        el_body(e, &declaration->body);
+    if (step && !e->broken && e->fatal == GM_OK)
+        finish_step(e, declaration, entry);
+    e->frame = NULL;
+    el_take_graph_error(e);
+    entry->graph = graph;
+    entry->writes = e->writes;
+    entry->write_count = e->write_count;
+    graph->path = graph->name;
+    return !e->broken && e->fatal == GM_OK;
+}
