@@ -24,6 +24,21 @@ bool gm_layout_equal(gm_layout a, gm_layout b)
     return a.block == b.block && (a.block != 0 || gm_dnnl_opaque_equal(a.opaque, b.opaque));
 }
 
+gm_status gm_layout_keep(gm_context *context, gm_layout layout, gm_layout *kept_out)
+{
+    gm_layout kept = layout;
+    if (layout.opaque && !(kept.opaque = gm_dnnl_opaque_copy(context, layout.opaque)))
+        return GM_ERROR_MEMORY;
+    *kept_out = kept;
+    return GM_OK;
+}
+
+void gm_layout_drop(gm_context *context, gm_layout kept)
+{
+    if (kept.opaque)
+        gm_dnnl_opaque_free(context, (void *)(uintptr_t)kept.opaque);
+}
+
 const char *gm_layout_name(gm_layout layout)
 {
     return layout.block < 0     ? "any"

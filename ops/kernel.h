@@ -25,6 +25,9 @@ extern const gm_layout gm_layout_any;   /* block -1: state whose layout nobody h
 bool gm_layout_is_plain(gm_layout layout);
 bool gm_layout_is_any(gm_layout layout);
 bool gm_layout_equal(gm_layout a, gm_layout b);
+/* A layout that a kernel gave lives as long as that kernel; a kept one until it is dropped. */
+gm_status gm_layout_keep(gm_context *context, gm_layout layout, gm_layout *kept_out);
+void gm_layout_drop(gm_context *context, gm_layout kept);
 /* "plain", "blocked 16", "channels last", "oneDNN": for gmrun inspect. */
 const char *gm_layout_name(gm_layout layout);
 

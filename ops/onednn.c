@@ -399,6 +399,33 @@ bool gm_dnnl_opaque_equal(const void *a, const void *b)
     return a == b || (a && b && gm_md_equal(a, b));
 }
 
+void *gm_dnnl_opaque_copy(gm_context *context, const void *opaque)
+{
+    const gm_md *original = opaque;
+    gm_md *copy = gm_alloc(context, sizeof *copy);
+    if (!copy)
+        return NULL;
+    *copy = *original;
+    copy->next = NULL;
+#if IS_V3
+    if (dnnl_memory_desc_clone(&copy->handle, original->handle) != dnnl_success) {
+        gm_free(context, copy);
+        gm_fail_memory(context);
+        return NULL;
+    }
+#endif
+    return copy;
+}
+
+void gm_dnnl_opaque_free(gm_context *context, void *opaque)
+{
+#if IS_V3
+    if (opaque)
+        dnnl_memory_desc_destroy(((gm_md *)opaque)->handle);
+#endif
+    gm_free(context, opaque);
+}
+
 void gm_dnnl_opaque_dims(const void *opaque, int *rank_out, int64_t *dims_out)
 {
     const gm_md *md = opaque;

@@ -85,6 +85,8 @@ gm_status gm_dnnl_add_step(gm_dnnl *dnnl, const_dnnl_primitive_desc_t descriptor
 gm_status gm_dnnl_add_reorder(gm_dnnl *dnnl, const gm_dnnl_operand *from, const gm_dnnl_operand *to);
 
 /* The opaque descriptions behind gm_layout. */
+void *gm_dnnl_opaque_copy(gm_context *context, const void *opaque); /* NULL: no memory */
+void gm_dnnl_opaque_free(gm_context *context, void *opaque);
 void gm_dnnl_opaque_dims(const void *opaque, int *rank_out, int64_t *dims_out); /* at most GM_DNNL_MAX_RANK */
 bool gm_dnnl_opaque_equal(const void *a, const void *b);
 

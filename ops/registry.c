@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* weak while families arrive one by one: an absent one is a NULL entry and skipped */
-#define GM_OPERATOR(symbol) extern const gm_operator symbol __attribute__((weak));
+#define GM_OPERATOR(symbol) extern const gm_operator symbol;
 #include "ops/ops.def"
 #undef GM_OPERATOR
 
@@ -29,7 +28,7 @@ const gm_operator *gm_operator_find(const char *domain, const char *name)
     if (strcmp(domain, "ai.onnx") == 0)
         domain = "";
     for (size_t i = 0; i < GM_COUNT(operators); i++)
-        if (operators[i] && strcmp(operators[i]->name, name) == 0 && strcmp(operators[i]->domain, domain) == 0)
+        if (strcmp(operators[i]->name, name) == 0 && strcmp(operators[i]->domain, domain) == 0)
             return operators[i];
     return NULL;
 }
@@ -42,7 +41,7 @@ const gm_operator *gm_operator_find_name(const char *name)
     for (size_t i = 0; i < GM_COUNT(operators); i++) {
         const gm_operator *op = operators[i];
         size_t length = (size_t)(dot - name);
-        if (op && strcmp(op->name, dot + 1) == 0 && strlen(op->domain) == length && strncmp(op->domain, name, length) == 0)
+        if (strcmp(op->name, dot + 1) == 0 && strlen(op->domain) == length && strncmp(op->domain, name, length) == 0)
             return op;
     }
     return NULL;

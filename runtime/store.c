@@ -70,9 +70,11 @@ void gm_store_destroy(gm_store *store)
 {
     if (!store)
         return;
-    for (size_t i = 0; i < store->program->state_count; i++)
+    for (size_t i = 0; i < store->program->state_count; i++) {
+        gm_layout_drop(store->context, store->entries[i].layout);
         if (!store->entries[i].shared)
             gm_free(store->context, store->entries[i].data);
+    }
     gm_pool_destroy(store->pool);
 }
 
@@ -116,6 +118,7 @@ static gm_status convert(gm_store *store, uint32_t state, const void *from_data,
 gm_status gm_store_choose_layout(gm_store *store, uint32_t state, gm_layout layout)
 {
     gm_store_entry *entry = &store->entries[state];
+    gm_layout kept;
     void *fresh;
     if (!gm_layout_is_any(entry->layout) || gm_layout_is_any(layout))
         return GM_OK;
@@ -127,6 +130,8 @@ gm_status gm_store_choose_layout(gm_store *store, uint32_t state, gm_layout layo
     if (!fresh)
         return GM_ERROR_MEMORY;
     gm_status status = convert(store, state, entry->data, gm_layout_plain, fresh, layout);
+    if (status == GM_OK)
+        status = gm_layout_keep(store->context, layout, &kept);
     if (status != GM_OK) {
         gm_free(store->context, fresh);
         return status;
@@ -137,7 +142,7 @@ gm_status gm_store_choose_layout(gm_store *store, uint32_t state, gm_layout layo
         gm_free(store->context, entry->data);
     entry->data = fresh;
     entry->shared = false;
-    entry->layout = layout;
+    entry->layout = kept;
     return GM_OK;
 }
 

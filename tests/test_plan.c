@@ -129,6 +129,19 @@ START_TEST(one_layout_change_of_a_value_is_made_once)
 }
 END_TEST
 
+/* The layout that a plan chose for a parameter outlives the plan. */
+START_TEST(parameters_can_be_read_after_their_plan_is_gone)
+{
+    int64_t state = gm_program_state(program, "d.i.Conv2d.W");
+    float before[32 * 16 * 9], after[32 * 16 * 9];
+    ck_assert_int_ge(state, 0);
+    require(gm_store_read(store, (uint32_t)state, before));
+    gm_plan_destroy(plan_step(16, false));
+    require(gm_store_read(store, (uint32_t)state, after));
+    ck_assert_int_eq(memcmp(before, after, sizeof before), 0);
+}
+END_TEST
+
 START_TEST(a_batch_that_does_not_fit_is_refused_before_allocating)
 {
     gm_plan_options options = {.batch = INT64_C(1) << 40};
@@ -167,6 +180,7 @@ int main(void)
     tcase_add_test(tests, no_instruction_reads_what_was_overwritten_in_place);
     tcase_add_test(tests, updates_come_after_every_reader_of_their_parameters);
     tcase_add_test(tests, one_layout_change_of_a_value_is_made_once);
+    tcase_add_test(tests, parameters_can_be_read_after_their_plan_is_gone);
     tcase_add_test(tests, a_batch_that_does_not_fit_is_refused_before_allocating);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
