@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/gmrun.h"
 
@@ -33,6 +34,7 @@ typedef struct subject {
     gm_feed *feeds;
     size_t feed_count;
     gm_session *session;
+    int64_t batch; /* rows of its first data input; 0: it has none */
 } subject;
 
 static gm_status subject_run(const subject *it)
@@ -80,6 +82,8 @@ static gm_status make_feeds(subject *it)
         if (!data)
             return GM_ERROR_MEMORY;
         fill_random(&random, &view, data);
+        if (!it->batch && view.rank)
+            it->batch = view.dims[0];
         it->feeds[it->feed_count++] = (gm_feed){view.name, data, view.bytes};
     }
     return it->feeds ? GM_OK : GM_ERROR_MEMORY;
@@ -98,6 +102,7 @@ static gm_status subject_open(subject *it, const gm_model *model, const bench_re
     gm_session_options settings;
     gm_session_options_default(&settings, sizeof settings);
     settings.batch = request->batch;
+    it->batch = request->batch ? request->batch : 1;
     gm_status status = gm_session_create(model, request->network, &settings, &it->session);
     random_state random = {1};
     for (size_t i = 0; status == GM_OK && i < gm_session_input_count(it->session); i++) {
@@ -161,14 +166,15 @@ static gm_status profile(const subject *it, int64_t runs, int64_t *profiled_out)
     return status;
 }
 
-static void print_json(const bench_request *request, const double *times, const gm_plan_info *plan, long long peak)
+static void print_json(const bench_request *request, int64_t batch, const double *times, const gm_plan_info *plan,
+                       long long peak)
 {
     printf("{\"compute\": \"%s\", \"%s\": \"%s\", \"batch\": %lld, \"threads\": %lld, \"runs\": %lld, "
            "\"median_ms\": %.6g, \"min_ms\": %.6g, \"arena_bytes\": %zu, \"max_alive_bytes\": %zu, "
            "\"state_bytes\": %zu, \"peak_rss_bytes\": %lld, \"operators\": {",
            gm_compute_version(), request->step ? "step" : "network", request->step ? request->step : request->network,
-           (long long)request->batch, (long long)request->threads, (long long)request->runs,
-           median(times, request->runs), times[0], plan->arena_bytes, plan->max_alive_bytes, plan->state_bytes, peak);
+           (long long)batch, (long long)request->threads, (long long)request->runs, median(times, request->runs),
+           times[0], plan->arena_bytes, plan->max_alive_bytes, plan->state_bytes, peak);
 }
 
 static void print_plain(const double *times, const bench_request *request, const gm_plan_info *plan, long long peak)
@@ -212,7 +218,7 @@ static gm_status bench(const subject *it, const bench_request *request, double *
     if (status != GM_OK)
         return status;
     if (request->json)
-        print_json(request, times, &plan, peak);
+        print_json(request, request->batch ? request->batch : it->batch, times, &plan, peak);
     else
         print_plain(times, request, &plan, peak);
     return print_operators(it, request, profiled);
@@ -274,6 +280,8 @@ static int run(const command *self, int argc, char **argv)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 1, 1, &request.file))
         return EXIT_USAGE;
+    if (!request.threads)
+        request.threads = sysconf(_SC_NPROCESSORS_ONLN);
     if (!request.step == !request.network)
         return usage_error(self, "one of --step NAME and --network NAME says what to measure");
     gm_model_options_default(&model_options, sizeof model_options);

@@ -88,8 +88,11 @@ bool make_directories(const char *path)
         char kept = *at;
         *at = 0;
         struct stat info;
-        if (mkdir(part, 0777) && (errno != EEXIST || stat(part, &info) || !S_ISDIR(info.st_mode))) {
-            error_line("%s: the directory cannot be made: %s", part, strerror(errno));
+        int problem = mkdir(part, 0777) ? errno : 0;
+        if (problem == EEXIST)
+            problem = stat(part, &info) ? errno : S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
+        if (problem) {
+            error_line("%s: the directory cannot be made: %s", part, strerror(problem));
             return false;
         }
         *at = kept;
