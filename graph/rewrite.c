@@ -85,7 +85,8 @@ gm_status gm_graph_sort(gm_graph *graph)
             depth--;
         }
     }
-    memcpy(graph->nodes, sorted, count * sizeof *sorted);
+    if (count)
+        memcpy(graph->nodes, sorted, count * sizeof *sorted);
     return gm_graph_compact(graph);
 }
 
