@@ -66,6 +66,12 @@ static int run(const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+#define ck_exits(expected, ...)                                                                                        \
+    do {                                                                                                               \
+        int got_ = run(__VA_ARGS__);                                                                                   \
+        ck_assert_msg(got_ == (expected), "exit status %d: %s", got_, output);                                         \
+    } while (0)
+
 static void ck_says(const char *text)
 {
     ck_assert_msg(strstr(output, text) != NULL, "'%s' is not in: %s", text, output);
@@ -101,11 +107,11 @@ static void ck_same_file(const char *a, const char *b)
 START_TEST(help_of_every_command_is_printed)
 {
     static const char *const names[] = {"train", "sample", "run", "inspect", "check", "ops", "bench"};
-    ck_assert_int_eq(run("--help"), 0);
+    ck_exits(0, "--help");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         ck_says(names[i]);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        ck_assert_int_eq(run("%s --help", names[i]), 0);
+        ck_exits(0, "%s --help", names[i]);
         ck_says("usage: gmrun");
         ck_says(names[i]);
     }
@@ -114,7 +120,7 @@ END_TEST
 
 START_TEST(version_names_the_computing_library)
 {
-    ck_assert_int_eq(run("--version"), 0);
+    ck_exits(0, "--version");
     ck_says(gm_version());
     ck_says("oneDNN");
 }
@@ -122,15 +128,15 @@ END_TEST
 
 START_TEST(mistyped_words_name_the_nearest)
 {
-    ck_assert_int_eq(run("trian x"), 2);
+    ck_exits(2, "trian x");
     ck_says("gmrun: unknown command 'trian'; did you mean 'train'?");
-    ck_assert_int_eq(run("train x --epcohs 3"), 2);
+    ck_exits(2, "train x --epcohs 3");
     ck_says("gmrun: unknown option '--epcohs'; did you mean '--epochs'?");
-    ck_assert_int_eq(run("bench x --jsn"), 2);
+    ck_exits(2, "bench x --jsn");
     ck_says("did you mean '--json'?");
-    ck_assert_int_eq(run("train x --zebra=1"), 2);
+    ck_exits(2, "train x --zebra=1");
     ck_says("unknown option '--zebra'");
-    ck_assert_int_eq(run("sample x -q"), 2);
+    ck_exits(2, "sample x -q");
     ck_says("unknown option '-q'");
 }
 END_TEST
@@ -168,9 +174,9 @@ START_TEST(a_missing_or_broken_model_ends_with_2)
     write_model("broken.gmodel",
                 "model broken <gmodel = 1>\nnetwork f (float[N, 2] x) => (float[N, 2] y) { y = Rleu(x) }\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        ck_assert_int_eq(run("%s absent.gmodel", commands[i]), 2);
+        ck_exits(2, "%s absent.gmodel", commands[i]);
         ck_says("absent.gmodel");
-        ck_assert_int_eq(run("%s broken.gmodel", commands[i]), 2);
+        ck_exits(2, "%s broken.gmodel", commands[i]);
         ck_says("broken.gmodel:2:");
         ck_says("Relu");
     }
@@ -180,7 +186,7 @@ END_TEST
 START_TEST(check_says_good)
 {
     write_model("chase.gmodel", chase);
-    ck_assert_int_eq(run("check chase.gmodel"), 0);
+    ck_exits(0, "check chase.gmodel");
     ck_says("chase.gmodel: good: 2 networks, 2 steps, 0 samples, 2 trained numbers");
 }
 END_TEST
@@ -188,7 +194,7 @@ END_TEST
 START_TEST(train_writes_its_files_and_plain_lines)
 {
     write_model("chase.gmodel", chase);
-    ck_assert_int_eq(run("train chase.gmodel"), 0);
+    ck_exits(0, "train chase.gmodel");
     ck_says("epoch 1/4");
     ck_says("epoch 4/4");
     ck_says("height");
@@ -201,9 +207,9 @@ END_TEST
 START_TEST(resume_equals_training_in_one_go)
 {
     write_model("chase.gmodel", chase);
-    ck_assert_int_eq(run("train chase.gmodel --out whole"), 0);
-    ck_assert_int_eq(run("train chase.gmodel --out halves --steps 7"), 0);
-    ck_assert_int_eq(run("train chase.gmodel --out halves --resume"), 0);
+    ck_exits(0, "train chase.gmodel --out whole");
+    ck_exits(0, "train chase.gmodel --out halves --steps 7");
+    ck_exits(0, "train chase.gmodel --out halves --resume");
     ck_same_file("whole/checkpoint.gmodel", "halves/checkpoint.gmodel");
 }
 END_TEST
@@ -211,7 +217,7 @@ END_TEST
 START_TEST(resume_without_a_checkpoint_is_said)
 {
     write_model("chase.gmodel", chase);
-    ck_assert_int_eq(run("train chase.gmodel --out nothing --resume"), 2);
+    ck_exits(2, "train chase.gmodel --out nothing --resume");
     ck_says("gmrun: nothing to resume: there is no nothing/checkpoint.gmodel");
 }
 END_TEST
@@ -219,13 +225,13 @@ END_TEST
 START_TEST(set_replaces_a_const)
 {
     write_model("chase.gmodel", chase);
-    ck_assert_int_eq(run("train chase.gmodel --out a --set rate=0.1"), 0);
-    ck_assert_int_eq(run("train chase.gmodel --out b --set rate=0.2"), 0);
+    ck_exits(0, "train chase.gmodel --out a --set rate=0.1");
+    ck_exits(0, "train chase.gmodel --out b --set rate=0.2");
     char a[4096] = "", b[4096] = "";
     read_file("a/metrics.csv", a, sizeof a - 1);
     read_file("b/metrics.csv", b, sizeof b - 1);
     ck_assert_str_ne(a, b);
-    ck_assert_int_eq(run("train chase.gmodel --out c --set rat=0.2"), 2);
+    ck_exits(2, "train chase.gmodel --out c --set rat=0.2");
 }
 END_TEST
 
@@ -258,11 +264,11 @@ START_TEST(sample_writes_a_picture_and_says_fresh)
 {
     char png[8];
     write_model("pictures.gmodel", pictures);
-    ck_assert_int_eq(run("sample pictures.gmodel -n 9 -o nine.png"), 0);
+    ck_exits(0, "sample pictures.gmodel -n 9 -o nine.png");
     ck_says("fresh");
     ck_assert_uint_eq(read_file("nine.png", png, 8), 8);
     ck_assert_mem_eq(png, "\x89PNG\r\n\x1a\n", 8);
-    ck_assert_int_eq(run("sample pictures.gmodel --sample gird"), 2);
+    ck_exits(2, "sample pictures.gmodel --sample gird");
     ck_says("did you mean 'grid'?");
 }
 END_TEST
@@ -270,9 +276,9 @@ END_TEST
 START_TEST(sample_repeats_by_seed_and_has_n_rows)
 {
     write_model("pictures.gmodel", pictures);
-    ck_assert_int_eq(run("sample pictures.gmodel -n 9 -o a.npy --seed 5"), 0);
-    ck_assert_int_eq(run("sample pictures.gmodel -n 9 -o b.npy --seed 5"), 0);
-    ck_assert_int_eq(run("sample pictures.gmodel -n 9 -o c.npy --seed 6"), 0);
+    ck_exits(0, "sample pictures.gmodel -n 9 -o a.npy --seed 5");
+    ck_exits(0, "sample pictures.gmodel -n 9 -o b.npy --seed 5");
+    ck_exits(0, "sample pictures.gmodel -n 9 -o c.npy --seed 6");
     ck_same_file("a.npy", "b.npy");
     char a[1024], c[1024];
     size_t length = read_file("a.npy", a, sizeof a);
@@ -294,7 +300,7 @@ START_TEST(run_takes_and_makes_npy)
     path_in(path, sizeof path, "z.npy");
     ck_assert_int_eq(gm_context_create(NULL, &context), GM_OK);
     ck_assert_int_eq(gm_write_npy(context, path, &view), GM_OK);
-    ck_assert_int_eq(run("run pictures.gmodel --input z=z.npy --output-dir out/here"), 0);
+    ck_exits(0, "run pictures.gmodel --input z=z.npy --output-dir out/here");
     path_in(path, sizeof path, "out/here/image.npy");
     ck_assert_int_eq(gm_read_npy(context, path, &view), GM_OK);
     ck_assert_int_eq(view.rank, 4);
@@ -302,14 +308,14 @@ START_TEST(run_takes_and_makes_npy)
     ck_assert_int_eq(view.dims[3], 4);
     gm_release(context, view.data);
 
-    ck_assert_int_eq(run("run pictures.gmodel --input q=z.npy --output-dir out"), 2);
+    ck_exits(2, "run pictures.gmodel --input q=z.npy --output-dir out");
     ck_says("there is no input 'q'");
-    ck_assert_int_eq(run("run pictures.gmodel --output-dir out"), 2);
+    ck_exits(2, "run pictures.gmodel --output-dir out");
     ck_says("the input 'z' is missing");
     view = (gm_tensor_view){.type = GM_FLOAT, .rank = 2, .dims = {3, 5}, .bytes = sizeof z, .data = z};
     path_in(path, sizeof path, "w.npy");
     ck_assert_int_eq(gm_write_npy(context, path, &view), GM_OK);
-    ck_assert_int_eq(run("run pictures.gmodel --input z=w.npy --output-dir out"), 2);
+    ck_exits(2, "run pictures.gmodel --input z=w.npy --output-dir out");
     ck_says("float[3, 3]");
     ck_says("float[3, 5]");
     gm_context_destroy(context);
@@ -319,18 +325,18 @@ END_TEST
 START_TEST(inspect_shows_parameters_graph_and_plan)
 {
     write_model("pictures.gmodel", pictures);
-    ck_assert_int_eq(run("inspect pictures.gmodel"), 0);
+    ck_exits(0, "inspect pictures.gmodel");
     ck_says("paint.image.Dense.W");
-    ck_assert_int_eq(run("inspect pictures.gmodel paint --batch 8"), 0);
+    ck_exits(0, "inspect pictures.gmodel paint --batch 8");
     ck_says("Tanh");
-    ck_assert_int_eq(run("inspect pictures.gmodel --plan"), 0);
-    ck_assert_int_eq(run("inspect pictures.gmodel piant"), 2);
+    ck_exits(0, "inspect pictures.gmodel --plan");
+    ck_exits(2, "inspect pictures.gmodel piant");
 }
 END_TEST
 
 START_TEST(ops_prints_the_table)
 {
-    ck_assert_int_eq(run("ops"), 0);
+    ck_exits(0, "ops");
     ck_says("Relu");
 }
 END_TEST
@@ -341,13 +347,13 @@ START_TEST(bench_prints_its_keys)
                                        "\"max_alive_bytes\": ", "\"peak_rss_bytes\": ", "\"operators\": {"};
     write_model("pictures.gmodel", pictures);
     write_model("chase.gmodel", chase);
-    ck_assert_int_eq(run("bench pictures.gmodel --network paint --batch 8 --runs 5 --json"), 0);
+    ck_exits(0, "bench pictures.gmodel --network paint --batch 8 --runs 5 --json");
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         ck_says(keys[i]);
-    ck_assert_int_eq(run("bench chase.gmodel --step up --runs 5 --json"), 0);
+    ck_exits(0, "bench chase.gmodel --step up --runs 5 --json");
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         ck_says(keys[i]);
-    ck_assert_int_eq(run("bench pictures.gmodel --network paint --runs 5"), 0);
+    ck_exits(0, "bench pictures.gmodel --network paint --runs 5");
     ck_says("median_ms");
 }
 END_TEST
