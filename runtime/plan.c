@@ -171,105 +171,139 @@ typedef struct gm_use {
     uint32_t *assigned; /* per value: state entry that receives it in place + 1, or 0 */
 } gm_use;
 
-static gm_status lower_node(gm_plan *plan, const gm_node *node, const gm_use *use)
+/* One node on its way to an instruction. */
+typedef struct gm_lowering {
+    const gm_node *node;
+    gm_lower lower;
+    gm_layout *in_layout;
+    bool *out_wanted;
+    uint32_t *in;   /* buffers to read, in the layouts that the kernel wants */
+    bool all_alias; /* no kernel: every wanted output is some input's memory */
+} gm_lowering;
+
+static gm_status begin_lowering(gm_plan *plan, const gm_node *node, const gm_use *use, gm_lowering *l)
 {
     size_t in_count = node->input_count, out_count = node->output_count;
-    gm_layout *in_layout = gm_pool_array(plan->pool, in_count + 1, sizeof *in_layout);
-    gm_layout *in_want = gm_pool_array(plan->pool, in_count + 1, sizeof *in_want);
-    gm_layout *out_layout = gm_pool_array(plan->pool, out_count + 1, sizeof *out_layout);
-    bool *out_wanted = gm_pool_array(plan->pool, out_count + 1, sizeof *out_wanted);
-    int *in_place = gm_pool_array(plan->pool, out_count + 1, sizeof *in_place);
-    int *alias = gm_pool_array(plan->pool, out_count + 1, sizeof *alias);
-    uint32_t *in = gm_pool_array(plan->pool, in_count + 1, sizeof *in);
-    gm_instruction *instruction;
-    bool all_alias = true;
-    if (!in_layout || !in_want || !out_layout || !out_wanted || !in_place || !alias || !in)
+    *l = (gm_lowering){.node = node,
+                       .lower = {.context = plan->context,
+                                 .pool = plan->pool,
+                                 .graph = plan->graph,
+                                 .node = node,
+                                 .threads = plan->context->options.threads,
+                                 .reference = plan->reference,
+                                 .direct = plan->context->options.direct_math != 0}};
+    l->in_layout = gm_pool_array(plan->pool, in_count + 1, sizeof *l->in_layout);
+    l->out_wanted = gm_pool_array(plan->pool, out_count + 1, sizeof *l->out_wanted);
+    l->in = gm_pool_array(plan->pool, in_count + 1, sizeof *l->in);
+    l->lower.in_want = gm_pool_array(plan->pool, in_count + 1, sizeof *l->lower.in_want);
+    l->lower.out_layout = gm_pool_array(plan->pool, out_count + 1, sizeof *l->lower.out_layout);
+    l->lower.in_place = gm_pool_array(plan->pool, out_count + 1, sizeof *l->lower.in_place);
+    l->lower.alias = gm_pool_array(plan->pool, out_count + 1, sizeof *l->lower.alias);
+    if (!l->in_layout || !l->out_wanted || !l->in || !l->lower.in_want || !l->lower.out_layout || !l->lower.in_place ||
+        !l->lower.alias)
         return GM_ERROR_MEMORY;
+    l->lower.in_layout = l->in_layout;
+    l->lower.out_wanted = l->out_wanted;
     for (size_t i = 0; i < in_count; i++) {
-        in_layout[i] = in_want[i] = gm_layout_plain;
+        l->in_layout[i] = gm_layout_plain;
         if (!node->inputs[i])
             continue;
         GM_TRY(source_buffer(plan, node->inputs[i]));
-        in_layout[i] = buffer_layout(plan, plan->value_buffer[node->inputs[i]]);
+        l->in_layout[i] = buffer_layout(plan, plan->value_buffer[node->inputs[i]]);
     }
-    for (size_t i = 0; i < out_count; i++) {
-        out_layout[i] = gm_layout_plain;
-        in_place[i] = alias[i] = -1;
-        out_wanted[i] = node->outputs[i] && use->read[node->outputs[i]];
-    }
-    gm_lower lower = {.context = plan->context,
-                      .pool = plan->pool,
-                      .graph = plan->graph,
-                      .node = node,
-                      .threads = plan->context->options.threads,
-                      .reference = plan->reference,
-                      .direct = plan->context->options.direct_math != 0,
-                      .in_layout = in_layout,
-                      .out_wanted = out_wanted,
-                      .in_want = in_want,
-                      .out_layout = out_layout,
-                      .in_place = in_place,
-                      .alias = alias};
-    if (node->op->lower && !plan->reference)
-        GM_TRY(node->op->lower(&lower));
     for (size_t i = 0; i < out_count; i++)
-        all_alias = all_alias && (alias[i] >= 0 || !out_wanted[i]);
-    if (!lower.kernel.run && !all_alias) {
-        for (size_t i = 0; i < in_count; i++)
-            in_want[i] = gm_layout_plain;
-        for (size_t i = 0; i < out_count; i++) {
-            out_layout[i] = gm_layout_plain;
-            in_place[i] = alias[i] = -1;
-        }
-        lower.scratch_bytes = 0;
-        GM_TRY(gm_lower_reference(&lower));
+        l->out_wanted[i] = node->outputs[i] && use->read[node->outputs[i]];
+    return GM_OK;
+}
+
+/* What a kernel finds that says nothing about layouts: everything plain, nothing shared. */
+static void preset(gm_lowering *l)
+{
+    for (size_t i = 0; i < l->node->input_count; i++)
+        l->lower.in_want[i] = gm_layout_plain;
+    for (size_t i = 0; i < l->node->output_count; i++) {
+        l->lower.out_layout[i] = gm_layout_plain;
+        l->lower.in_place[i] = l->lower.alias[i] = -1;
     }
-    for (size_t i = 0; i < in_count; i++) {
-        in[i] = GM_NO_BUFFER;
-        if (node->inputs[i]) {
-            gm_status status = input_buffer(plan, node->inputs[i], in_want[i], &in[i]);
-            if (status != GM_OK) {
-                if (lower.kernel.destroy)
-                    lower.kernel.destroy(lower.kernel.state);
-                return status;
-            }
-        }
+    l->lower.scratch_bytes = 0;
+}
+
+static gm_status choose_kernel(gm_plan *plan, gm_lowering *l)
+{
+    preset(l);
+    if (l->node->op->lower && !plan->reference)
+        GM_TRY(l->node->op->lower(&l->lower));
+    l->all_alias = true;
+    for (size_t i = 0; i < l->node->output_count; i++)
+        l->all_alias = l->all_alias && (l->lower.alias[i] >= 0 || !l->out_wanted[i]);
+    if (l->lower.kernel.run || l->all_alias)
+        return GM_OK;
+    preset(l);
+    return gm_lower_reference(&l->lower);
+}
+
+static gm_status wanted_inputs(gm_plan *plan, gm_lowering *l)
+{
+    for (size_t i = 0; i < l->node->input_count; i++) {
+        l->in[i] = GM_NO_BUFFER;
+        if (l->node->inputs[i])
+            GM_TRY(input_buffer(plan, l->node->inputs[i], l->lower.in_want[i], &l->in[i]));
     }
-    instruction = NULL;
-    if (!all_alias || lower.kernel.run) {
-        instruction = add_instruction(plan, node->op->name, node, in_count, out_count);
-        if (!instruction) {
-            if (lower.kernel.destroy)
-                lower.kernel.destroy(lower.kernel.state);
-            return GM_ERROR_MEMORY;
-        }
-        instruction->kernel = lower.kernel;
-        instruction->scratch_bytes = lower.scratch_bytes;
-        memcpy(instruction->in, in, in_count * sizeof *in);
+    return GM_OK;
+}
+
+/* The buffer of output i: in the arena, the state that it updates, or the memory of an input. */
+static gm_status output_buffer(gm_plan *plan, const gm_use *use, const gm_lowering *l, size_t i, uint32_t *buffer_out)
+{
+    gm_value_id id = l->node->outputs[i];
+    uint32_t state = use->assigned[id], buffer;
+    size_t bytes;
+    GM_TRY(value_bytes(plan, id, &bytes));
+    if (state)
+        GM_TRY(gm_store_choose_layout(plan->store, state - 1, l->lower.out_layout[i]));
+    buffer = add_buffer(plan, state ? GM_PLACE_STATE : GM_PLACE_ARENA, state ? state - 1 : 0, bytes,
+                        l->lower.out_layout[i], id);
+    if (buffer == GM_NO_BUFFER)
+        return GM_ERROR_MEMORY;
+    if (l->lower.alias[i] >= 0)
+        plan->buffers[buffer].root = l->in[l->lower.alias[i]];
+    plan->value_buffer[id] = buffer;
+    *buffer_out = buffer;
+    return GM_OK;
+}
+
+static gm_status lower_node(gm_plan *plan, const gm_node *node, const gm_use *use)
+{
+    gm_lowering l;
+    gm_instruction *instruction = NULL;
+    gm_status status;
+    GM_TRY(begin_lowering(plan, node, use, &l));
+    GM_TRY(choose_kernel(plan, &l));
+    status = wanted_inputs(plan, &l);
+    if (status == GM_OK && l.lower.kernel.run) {
+        instruction = add_instruction(plan, node->op->name, node, node->input_count, node->output_count);
+        status = instruction ? GM_OK : GM_ERROR_MEMORY;
     }
-    for (size_t i = 0; i < out_count; i++) {
-        gm_value_id id = node->outputs[i];
-        size_t bytes;
-        uint32_t buffer;
-        if (instruction)
+    if (status != GM_OK) {
+        if (l.lower.kernel.destroy)
+            l.lower.kernel.destroy(l.lower.kernel.state);
+        return status;
+    }
+    if (instruction) {
+        instruction->kernel = l.lower.kernel;
+        instruction->scratch_bytes = l.lower.scratch_bytes;
+        memcpy(instruction->in, l.in, node->input_count * sizeof *l.in);
+        for (size_t i = 0; i < node->output_count; i++)
             instruction->out[i] = GM_NO_BUFFER;
-        if (!id || !out_wanted[i])
+    }
+    for (size_t i = 0; i < node->output_count; i++) {
+        uint32_t buffer;
+        if (!l.out_wanted[i])
             continue;
-        GM_TRY(value_bytes(plan, id, &bytes));
-        if (use->assigned[id]) {
-            GM_TRY(gm_store_choose_layout(plan->store, use->assigned[id] - 1, out_layout[i]));
-            buffer = add_buffer(plan, GM_PLACE_STATE, use->assigned[id] - 1, bytes, out_layout[i], id);
-        } else {
-            buffer = add_buffer(plan, GM_PLACE_ARENA, 0, bytes, out_layout[i], id);
-        }
-        if (buffer == GM_NO_BUFFER)
-            return GM_ERROR_MEMORY;
-        plan->value_buffer[id] = buffer;
-        if (alias[i] >= 0) {
-            plan->buffers[buffer].root = in[alias[i]];
-        } else if (instruction) {
+        GM_TRY(output_buffer(plan, use, &l, i, &buffer));
+        if (instruction && l.lower.alias[i] < 0) {
             instruction->out[i] = buffer;
-            instruction->in_place[i] = use->assigned[id] ? -1 : in_place[i];
+            instruction->in_place[i] = use->assigned[node->outputs[i]] ? -1 : l.lower.in_place[i];
         }
     }
     return GM_OK;
