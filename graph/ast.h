@@ -13,8 +13,8 @@ typedef struct gm_ast_graph gm_ast_graph;
 
 /* --- Types and dimensions ---------------------------------------------------------------------------------------------- */
 typedef enum gm_ast_dim_kind {
-    GM_AST_DIM_UNKNOWN,   /* ? */
-    GM_AST_DIM_ELLIPSIS,  /* ... */
+    GM_AST_DIM_UNKNOWN,  /* ? */
+    GM_AST_DIM_ELLIPSIS, /* ... */
     GM_AST_DIM_EXPRESSION /* number, const, attribute, symbol, arithmetic; a quoted symbol is a GM_AST_STRING expression */
 } gm_ast_dim_kind;
 
@@ -25,18 +25,20 @@ typedef struct gm_ast_dim {
 } gm_ast_dim;
 
 typedef struct gm_ast_type {
-    gm_type type;       /* GM_TYPE_UNDEFINED: no type written, as in `=> (y)` */
-    bool has_shape;     /* false: `float` alone, a scalar in a param or a data field; any in a signature that says float[] */
-    bool any_shape;     /* `float[]` */
+    gm_type type; /* GM_TYPE_UNDEFINED: no type written, as in `=> (y)` */
+    /* false: `float` alone, a scalar in a param or a data field; any in a signature that says float[] */
+    bool has_shape;
+    bool any_shape; /* `float[]` */
     gm_ast_dim *dims;
     size_t dim_count;
-    const char *constructor; /* "seq", "map", "optional", "sparse_tensor": ONNX types kept as text in `text`; NULL for tensors */
+    /* "seq", "map", "optional", "sparse_tensor": ONNX types kept as text in `text`; NULL for tensors */
+    const char *constructor;
     const char *text;
     gm_location where;
 } gm_ast_type;
 
 typedef struct gm_ast_parameter { /* of a signature: `float[N, latent] z`, or just `z` */
-    gm_ast_type *type;      /* NULL: not written */
+    gm_ast_type *type;            /* NULL: not written */
     const char *name;
     gm_ast_expression *default_value; /* ONNX graph inputs `float x = {1}`: initializer; NULL */
     gm_location where;
@@ -44,8 +46,8 @@ typedef struct gm_ast_parameter { /* of a signature: `float[N, latent] z`, or ju
 
 /* --- Attributes -------------------------------------------------------------------------------------------------------- */
 typedef struct gm_ast_attribute {
-    const char *name;       /* NULL: positional */
-    const char *type;       /* written attribute type (`alpha: float = 1`), or NULL */
+    const char *name;         /* NULL: positional */
+    const char *type;         /* written attribute type (`alpha: float = 1`), or NULL */
     gm_ast_expression *value; /* NULL: declared without default (function headers) */
     gm_location where;
 } gm_ast_attribute;
@@ -66,11 +68,12 @@ typedef enum gm_ast_expression_kind {
     GM_AST_NEGATE,    /* items[0] */
     GM_AST_BINARY,    /* op is one of + - * / ^; items[0], items[1] */
     GM_AST_REFERENCE, /* @name: attribute of the enclosing ONNX function; text = name */
-    GM_AST_TENSOR,    /* float[3] {1, 2, 3}: type, tensor, name in parts[0] if written; external data: text is set, items
-                         are key, value, ...; strings and types that gm_type lacks: items */
-    GM_AST_TYPE,      /* a bare type as an attribute value: type */
-    GM_AST_GRAPH,     /* an attribute that is a graph */
-    GM_AST_DATA       /* {1, 2, 3} behind `param W : float[3] =`: items are numbers/strings */
+    /* float[3] {1, 2, 3}: type, tensor, name in parts[0] if written; external data: text is set, items
+       are key, value, ...; strings and types that gm_type lacks: items */
+    GM_AST_TENSOR,
+    GM_AST_TYPE,  /* a bare type as an attribute value: type */
+    GM_AST_GRAPH, /* an attribute that is a graph */
+    GM_AST_DATA   /* {1, 2, 3} behind `param W : float[3] =`: items are numbers/strings */
 } gm_ast_expression_kind;
 
 struct gm_ast_expression {
@@ -89,7 +92,8 @@ struct gm_ast_expression {
     bool attributes_behind; /* `Op (x) <a = 1>`: order kept for the printer */
     bool has_arguments;     /* CALL written with ( ) */
     gm_ast_expression **items;
-    size_t item_count; /* LIST, CALL arguments ("" is an omitted argument: STRING with empty text), NEGATE, BINARY, DATA */
+    /* LIST, CALL arguments ("" is an omitted argument: STRING with empty text), NEGATE, BINARY, DATA */
+    size_t item_count;
     gm_tensor *tensor;
     gm_ast_type *type;
     gm_ast_graph *graph;
@@ -97,8 +101,8 @@ struct gm_ast_expression {
 
 /* --- Statements -------------------------------------------------------------------------------------------------------- */
 typedef enum gm_ast_statement_kind {
-    GM_AST_ASSIGN,   /* [label] outputs = value */
-    GM_AST_PARAM,    /* param name : type ~ call | = value, when condition */
+    GM_AST_ASSIGN, /* [label] outputs = value */
+    GM_AST_PARAM,  /* param name : type ~ call | = value, when condition */
     GM_AST_BUFFER,
     GM_AST_MINIMIZE, /* minimize value over paths except excepts with optimizer <attributes> */
     GM_AST_UPDATE,   /* update paths[0] = value */
@@ -115,9 +119,9 @@ typedef struct gm_ast_path {
 } gm_ast_path;
 
 typedef struct gm_ast_item { /* of report, write, mean, result */
-    const char *name; /* NULL: the expression's own name */
+    const char *name;        /* NULL: the expression's own name */
     gm_ast_expression *value;
-    gm_ast_path *as;  /* `as png`, `as words.name`; NULL */
+    gm_ast_path *as; /* `as png`, `as words.name`; NULL */
     gm_location where;
 } gm_ast_item;
 
@@ -127,7 +131,8 @@ struct gm_ast_statement {
     const char *label;    /* [label], or NULL */
     const char **outputs; /* ASSIGN: names, "" for a skipped one; PARAM, BUFFER: outputs[0] is the name */
     size_t output_count;
-    gm_ast_type **output_types; /* ASSIGN in ONNX text: `float[N] y = ...`: per output, NULL entries where not written; may be NULL */
+    /* ASSIGN in ONNX text: `float[N] y = ...`: per output, NULL entries where not written; may be NULL */
+    gm_ast_type **output_types;
     gm_ast_expression *value;
     gm_ast_type *type;              /* PARAM, BUFFER */
     gm_ast_expression *initializer; /* PARAM, BUFFER: call or bare path behind ~; NULL when `=` (then in value) */
@@ -136,7 +141,7 @@ struct gm_ast_statement {
     size_t path_count;
     gm_ast_path *excepts;
     size_t except_count;
-    const char *optimizer;          /* behind with */
+    const char *optimizer; /* behind with */
     gm_ast_attributes attributes;
     gm_ast_item *items;
     size_t item_count;
@@ -194,29 +199,30 @@ typedef struct gm_ast_train_entry {
     bool iterations;            /* EVERY n iterations */
     gm_ast_expression **epochs; /* AT */
     size_t epoch_count;
-    const char **names;         /* RUN: one */
+    const char **names; /* RUN: one */
     size_t name_count;
     gm_location where;
 } gm_ast_train_entry;
 
 typedef struct gm_ast_declaration {
     gm_ast_declaration_kind kind;
-    gm_location where, end;       /* end: the closing brace, for messages */
-    const char **names;           /* networks of one body have several; CONST too, with items */
+    gm_location where, end; /* end: the closing brace, for messages */
+    const char **names;     /* networks of one body have several; CONST too, with items */
     size_t name_count;
-    gm_ast_attributes attributes; /* MODEL, OPTIMIZER, DATA_SET, FUNCTION: what it is called with */
-    gm_ast_attributes header;     /* FUNCTION of an ONNX text: domain, opset_import, overload ... before its name */
+    gm_ast_attributes attributes;  /* MODEL, OPTIMIZER, DATA_SET, FUNCTION: what it is called with */
+    gm_ast_attributes header;      /* FUNCTION of an ONNX text: domain, opset_import, overload ... before its name */
     gm_ast_parameter *value_infos; /* FUNCTION of an ONNX text: the types of the <...> list */
     size_t value_info_count;
-    const char *text;             /* IMPORT: file; OPTIMIZER, DATA_SET: what is named behind `=` */
-    gm_ast_expression **values;   /* CONST: per name; NETWORK `= load(...)`/`= copy(...)`: one call; EVALUATE over: one */
+    const char *text; /* IMPORT: file; OPTIMIZER, DATA_SET: what is named behind `=` */
+    /* CONST: per name; NETWORK `= load(...)`/`= copy(...)`: one call; EVALUATE over: one */
+    gm_ast_expression **values;
     size_t value_count;
     gm_ast_signature signature;
     gm_ast_body body;
-    gm_ast_field *fields;         /* DATA_SET */
+    gm_ast_field *fields; /* DATA_SET */
     size_t field_count;
-    const char *on;               /* SAMPLE, EVALUATE: set, or NULL */
-    const char **sets;            /* TRAIN */
+    const char *on;    /* SAMPLE, EVALUATE: set, or NULL */
+    const char **sets; /* TRAIN */
     size_t set_count;
     gm_ast_expression *batch, *epochs, *iterations; /* TRAIN */
     gm_ast_train_entry *entries;

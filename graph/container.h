@@ -15,14 +15,15 @@ typedef struct gm_container {
     int64_t opset;
     gm_source_file *sources; /* metadata gmodel.source.<file>, the model's own first */
     size_t source_count;
-    gm_setting *settings;    /* metadata gmodel.set.<const> */
+    gm_setting *settings; /* metadata gmodel.set.<const> */
     size_t setting_count;
     gm_named_tensor *parameters; /* initializers of the graph: parameters and buffers of all networks, by path */
     size_t parameter_count;
-    gm_named_tensor *training;   /* initializers of training_info[0].algorithm: slots, counters, position; may be empty */
+    /* initializers of training_info[0].algorithm: slots, counters, position; may be empty */
+    gm_named_tensor *training;
     size_t training_count;
-    const gm_graph *view;        /* write: the main network in inference mode (symbolic); NULL: an empty graph */
-    const gm_program *program;   /* write: names of the state entries that `view` uses; NULL with view NULL */
+    const gm_graph *view;      /* write: the main network in inference mode (symbolic); NULL: an empty graph */
+    const gm_program *program; /* write: names of the state entries that `view` uses; NULL with view NULL */
 } gm_container;
 
 /* Serializes into memory from the context's allocator (gm_free). */
@@ -30,7 +31,8 @@ gm_status gm_container_encode(gm_context *context, const gm_container *container
 /* Decodes into `pool`; `name` is the file for messages. Everything in the file is checked: sizes against dims, names unique,
  * types known. The view's digest is compared (see docs/language.md): a changed view is an error that says so. A plain ONNX
  * file without sources gives GM_ERROR_UNSUPPORTED with a message that says what it is. */
-gm_status gm_container_decode(gm_pool *pool, const void *data, size_t bytes, const char *name, gm_container **container_out);
+gm_status gm_container_decode(gm_pool *pool, const void *data, size_t bytes, const char *name,
+                              gm_container **container_out);
 /* Text or binary, by content. */
 typedef enum gm_encoding { GM_ENCODING_TEXT, GM_ENCODING_BINARY } gm_encoding;
 gm_encoding gm_encoding_of(const void *data, size_t bytes);

@@ -13,9 +13,9 @@ typedef struct gm_symbols gm_symbols;
 #define GM_DIM_ERROR INT64_MIN /* no memory, overflow, or an impossible division */
 
 gm_symbols *gm_symbols_create(gm_pool *pool);
-gm_dim gm_dim_symbol(gm_symbols *symbols, const char *name);  /* the same name gives the same dim */
-gm_dim gm_dim_unknown(gm_symbols *symbols);                   /* a new, anonymous symbol, printed "?" */
-bool gm_dim_is_known(gm_dim dim);                             /* >= 0 */
+gm_dim gm_dim_symbol(gm_symbols *symbols, const char *name);           /* the same name gives the same dim */
+gm_dim gm_dim_unknown(gm_symbols *symbols);                            /* a new, anonymous symbol, printed "?" */
+bool gm_dim_is_known(gm_dim dim);                                      /* >= 0 */
 const char *gm_dim_symbol_name(const gm_symbols *symbols, gm_dim dim); /* NULL when dim is not a plain symbol */
 
 gm_dim gm_dim_add(gm_symbols *symbols, gm_dim a, gm_dim b);

@@ -9,7 +9,7 @@
 gm_status gm_graph_interpret(const gm_graph *graph, gm_pool *pool, const gm_tensor *const *inputs,
                              const gm_tensor *const *states, uint64_t seed, uint64_t run, gm_tensor **values_out);
 /* One node on the given tensors (in[i].data == NULL: omitted); outputs are allocated in `pool`. */
-gm_status gm_node_interpret(const gm_graph *graph, const gm_node *node, gm_pool *pool, const gm_tensor *in, gm_tensor *out,
-                            uint64_t seed, uint64_t run);
+gm_status gm_node_interpret(const gm_graph *graph, const gm_node *node, gm_pool *pool, const gm_tensor *in,
+                            gm_tensor *out, uint64_t seed, uint64_t run);
 
 #endif

@@ -16,7 +16,13 @@ typedef uint32_t gm_value_id; /* 0: none */
 typedef struct gm_graph gm_graph;
 typedef struct gm_operator gm_operator;
 
-typedef enum gm_value_kind { GM_VALUE_NONE, GM_VALUE_INPUT, GM_VALUE_CONSTANT, GM_VALUE_STATE, GM_VALUE_NODE } gm_value_kind;
+typedef enum gm_value_kind {
+    GM_VALUE_NONE,
+    GM_VALUE_INPUT,
+    GM_VALUE_CONSTANT,
+    GM_VALUE_STATE,
+    GM_VALUE_NODE
+} gm_value_kind;
 
 /* Numbered as in ONNX (AttributeProto.AttributeType). */
 typedef enum gm_attribute_kind {
@@ -33,15 +39,16 @@ typedef enum gm_attribute_kind {
 typedef struct gm_attribute {
     const char *name;
     gm_attribute_kind kind;
-    int64_t i;             /* INT */
-    double f;              /* FLOAT */
-    const char *s;         /* STRING */
-    const gm_tensor *t;    /* TENSOR */
-    const gm_graph *g;     /* GRAPH */
-    size_t count;          /* FLOATS, INTS, STRINGS */
+    int64_t i;          /* INT */
+    double f;           /* FLOAT */
+    const char *s;      /* STRING */
+    const gm_tensor *t; /* TENSOR */
+    const gm_graph *g;  /* GRAPH */
+    size_t count;       /* FLOATS, INTS, STRINGS */
     const double *floats;
-    const int64_t *ints; /* `shape` of RandomNormal, RandomUniform (and kin): each is a gm_dim, maybe symbolic; gm_graph_bind
-                            fills in the numbers */
+    /* `shape` of RandomNormal, RandomUniform (and kin): each is a gm_dim, maybe symbolic; gm_graph_bind
+       fills in the numbers */
+    const int64_t *ints;
     const char *const *strings;
 } gm_attribute;
 
@@ -130,10 +137,13 @@ static inline gm_value *gm_value_of(const gm_graph *graph, gm_value_id id)
 {
     return &graph->values[id];
 }
-gm_value_id gm_graph_add_input(gm_graph *graph, const char *name, gm_type type, int rank, const gm_dim *dims, bool is_draw);
+gm_value_id gm_graph_add_input(gm_graph *graph, const char *name, gm_type type, int rank, const gm_dim *dims,
+                               bool is_draw);
 /* The one value that stands for a state entry in this graph (made at first use). */
-gm_value_id gm_graph_state(gm_graph *graph, uint32_t state, const char *name, gm_type type, int rank, const gm_dim *dims);
-gm_value_id gm_graph_constant(gm_graph *graph, const gm_tensor *tensor); /* the tensor is not copied: same or longer life */
+gm_value_id gm_graph_state(gm_graph *graph, uint32_t state, const char *name, gm_type type, int rank,
+                           const gm_dim *dims);
+/* the tensor is not copied: same or longer life */
+gm_value_id gm_graph_constant(gm_graph *graph, const gm_tensor *tensor);
 void gm_graph_add_output(gm_graph *graph, const char *name, gm_value_id value);
 void gm_graph_add_assign(gm_graph *graph, uint32_t state, gm_value_id value);
 
@@ -187,10 +197,11 @@ gm_status gm_graph_fold(gm_graph *graph);        /* constant folding by referenc
 gm_status gm_graph_merge(gm_graph *graph);       /* common subexpressions; never random draws or buffer writes */
 gm_status gm_graph_remove_dead(gm_graph *graph); /* what no output and no assign needs */
 gm_status gm_graph_simplify(gm_graph *graph);    /* fold, merge, remove_dead until nothing changes */
-gm_status gm_graph_fuse(gm_graph *graph);        /* elementwise chains become gmodel.Fused nodes; shapes must be known */
+/* elementwise chains become gmodel.Fused nodes; shapes must be known */
+gm_status gm_graph_fuse(gm_graph *graph);
 void gm_graph_replace(gm_graph *graph, gm_value_id old_value, gm_value_id new_value); /* in all uses */
-gm_status gm_graph_compact(gm_graph *graph);     /* removes dead nodes */
-gm_status gm_graph_sort(gm_graph *graph);        /* restores definition-before-use order, stable */
+gm_status gm_graph_compact(gm_graph *graph);                                          /* removes dead nodes */
+gm_status gm_graph_sort(gm_graph *graph); /* restores definition-before-use order, stable */
 void gm_graph_print(const gm_graph *graph, gm_text *text);
 
 /* d sum(y[k] * seed[k]) / d wrt[i] for all i in one backward walk; seeds may be 0 (ones). grads_out[i] is 0 where y does

@@ -16,39 +16,41 @@ typedef struct gm_attribute_schema {
 } gm_attribute_schema;
 
 /* Sets of element types, for checks and for the table that `gmrun ops` prints. */
-#define GM_TYPES(type)      (1u << (type))
-#define GM_TYPES_FLOATING   (GM_TYPES(GM_FLOAT) | GM_TYPES(GM_DOUBLE) | GM_TYPES(GM_FLOAT16) | GM_TYPES(GM_BFLOAT16))
+#define GM_TYPES(type)    (1u << (type))
+#define GM_TYPES_FLOATING (GM_TYPES(GM_FLOAT) | GM_TYPES(GM_DOUBLE) | GM_TYPES(GM_FLOAT16) | GM_TYPES(GM_BFLOAT16))
 #define GM_TYPES_INTEGER                                                                                               \
     (GM_TYPES(GM_UINT8) | GM_TYPES(GM_INT8) | GM_TYPES(GM_UINT16) | GM_TYPES(GM_INT16) | GM_TYPES(GM_INT32) |          \
      GM_TYPES(GM_INT64) | GM_TYPES(GM_UINT32) | GM_TYPES(GM_UINT64))
-#define GM_TYPES_NUMERIC    (GM_TYPES_FLOATING | GM_TYPES_INTEGER)
-#define GM_TYPES_ALL        (GM_TYPES_NUMERIC | GM_TYPES(GM_BOOL) | GM_TYPES(GM_STRING))
+#define GM_TYPES_NUMERIC (GM_TYPES_FLOATING | GM_TYPES_INTEGER)
+#define GM_TYPES_ALL     (GM_TYPES_NUMERIC | GM_TYPES(GM_BOOL) | GM_TYPES(GM_STRING))
 
 enum {
     GM_OP_ELEMENTWISE = 1, /* output element i depends on element i of each (broadcast) input: may join a fused group */
-    GM_OP_RANDOM = 2,      /* draws numbers: never merged, never folded. The integers of a `shape` attribute of such a node
-                            * are gm_dims (symbolic ones too): binding a graph binds them */
-    GM_OP_UPDATE = 4,      /* optimizer: output k overwrites the state behind an input (see update_inputs) */
-    GM_OP_VARIADIC = 8     /* the last declared input repeats */
+    /* draws numbers: never merged, never folded. The integers of a `shape` attribute of such a node
+       are gm_dims (symbolic ones too): binding a graph binds them */
+    GM_OP_RANDOM = 2,
+    GM_OP_UPDATE = 4,  /* optimizer: output k overwrites the state behind an input (see update_inputs) */
+    GM_OP_VARIADIC = 8 /* the last declared input repeats */
 };
 
 /* --- Gradient --------------------------------------------------------------------------------------------------------- */
 typedef struct gm_gradient {
     gm_graph *graph;
-    const gm_node *node;         /* inputs and outputs are usable as values. Copied: stays valid while nodes are added */
-    const gm_value_id *dy;       /* per output: gradient of the loss by it, 0 where none arrives */
-    const bool *wanted;          /* per input: is its gradient needed? */
-    gm_value_id *dx;             /* per input: set by the rule; 0: none */
+    /* inputs and outputs are usable as values. Copied: stays valid while nodes are added */
+    const gm_node *node;
+    const gm_value_id *dy; /* per output: gradient of the loss by it, 0 where none arrives */
+    const bool *wanted;    /* per input: is its gradient needed? */
+    gm_value_id *dx;       /* per input: set by the rule; 0: none */
 } gm_gradient;
 
 /* --- Reference kernel ------------------------------------------------------------------------------------------------- */
 typedef struct gm_compute {
     gm_context *context;
     const gm_node *node;
-    const gm_tensor *in;   /* per input; data == NULL for an omitted one */
-    const gm_tensor *out;  /* per output; data == NULL for one nobody wants. Allocated, shaped, not zeroed */
-    uint64_t key;          /* random draws: seed XOR hash64(path), see ops/philox.h */
-    uint64_t run;          /* random draws: how often this step has run. See gm_draw_key in ops/philox.h for both */
+    const gm_tensor *in;  /* per input; data == NULL for an omitted one */
+    const gm_tensor *out; /* per output; data == NULL for one nobody wants. Allocated, shaped, not zeroed */
+    uint64_t key;         /* random draws: seed XOR hash64(path), see ops/philox.h */
+    uint64_t run;         /* random draws: how often this step has run. See gm_draw_key in ops/philox.h for both */
 } gm_compute;
 
 struct gm_lower; /* ops/kernel.h */
@@ -59,7 +61,7 @@ struct gm_operator {
     int since;          /* the operator-set version whose semantics this entry has */
     const char *inputs; /* names for messages, '?' marks optional: "X W B?" */
     const char *outputs;
-    unsigned types;     /* allowed types of the first input (first output where there is none) */
+    unsigned types; /* allowed types of the first input (first output where there is none) */
     unsigned flags;
     const gm_attribute_schema *attributes;
     size_t attribute_count;
@@ -115,7 +117,7 @@ gm_value_id gm_sum_to_like(gm_graph *graph, gm_value_id dy, gm_value_id like);
 gm_value_id gm_expand_like(gm_graph *graph, gm_value_id x, gm_value_id like);
 gm_value_id gm_zeros_like(gm_graph *graph, gm_value_id like);
 gm_value_id gm_ones_like(gm_graph *graph, gm_value_id like);
-gm_value_id gm_shape_of(gm_graph *graph, gm_value_id value);    /* int64[rank]; a constant where known */
+gm_value_id gm_shape_of(gm_graph *graph, gm_value_id value); /* int64[rank]; a constant where known */
 /* Number of elements of `value` along axes (all when count == 0), as a scalar of value's type. */
 gm_value_id gm_count_along(gm_graph *graph, gm_value_id value, const int64_t *axes, size_t count);
 gm_value_id gm_scalar_like(gm_graph *graph, gm_value_id like, double value); /* constant scalar of like's type */

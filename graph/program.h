@@ -5,10 +5,10 @@
 #include "graph/ir.h"
 
 typedef enum gm_initializer_kind {
-    GM_INITIALIZE_CONSTANT, /* `value` in every element */
-    GM_INITIALIZE_TENSOR,   /* `tensor` */
-    GM_INITIALIZE_UNIFORM,  /* [a, b) */
-    GM_INITIALIZE_NORMAL,   /* mean a, deviation b */
+    GM_INITIALIZE_CONSTANT,         /* `value` in every element */
+    GM_INITIALIZE_TENSOR,           /* `tensor` */
+    GM_INITIALIZE_UNIFORM,          /* [a, b) */
+    GM_INITIALIZE_NORMAL,           /* mean a, deviation b */
     GM_INITIALIZE_TRUNCATED_NORMAL, /* mean a, deviation b, redrawn beyond two deviations */
     GM_INITIALIZE_ORTHOGONAL
 } gm_initializer_kind;
@@ -28,10 +28,11 @@ typedef enum gm_state_kind {
 } gm_state_kind;
 
 typedef struct gm_state_entry {
-    const char *path; /* "generator.h0.Dense.W"; slots "adversarial.generator.h0.Dense.W.m"; "adversarial.generator.t" */
+    /* "generator.h0.Dense.W"; slots "adversarial.generator.h0.Dense.W.m"; "adversarial.generator.t" */
+    const char *path;
     gm_state_kind kind;
-    const char *network;  /* owner of a parameter or buffer */
-    uint32_t parameter;   /* SLOT: index of its parameter, whose layout it takes */
+    const char *network; /* owner of a parameter or buffer */
+    uint32_t parameter;  /* SLOT: index of its parameter, whose layout it takes */
     gm_type type;
     int rank;
     int64_t dims[GM_MAX_RANK];
@@ -60,7 +61,13 @@ typedef struct gm_data_declaration {
     gm_location where;
 } gm_data_declaration;
 
-typedef enum gm_write_format { GM_WRITE_BY_SHAPE, GM_WRITE_PNG, GM_WRITE_SCATTER, GM_WRITE_NPY, GM_WRITE_TEXT } gm_write_format;
+typedef enum gm_write_format {
+    GM_WRITE_BY_SHAPE,
+    GM_WRITE_PNG,
+    GM_WRITE_SCATTER,
+    GM_WRITE_NPY,
+    GM_WRITE_TEXT
+} gm_write_format;
 
 /* What `report` and `write` name: graph outputs by the same name. */
 typedef struct gm_write {
@@ -85,24 +92,29 @@ typedef struct gm_entry {
      * used, the float scalars "epoch", "epochs", "iteration". Random draws are nodes. Outputs: a network's outputs; a
      * step's reports; a sample's writes. Assigns: parameters, buffers, slots, counters. */
     gm_graph *graph;
-    gm_graph *forward;   /* NETWORK: the same in inference mode == graph; training: graph in training mode */
+    gm_graph *forward; /* NETWORK: the same in inference mode == graph; training: graph in training mode */
     gm_graph *training;
     gm_graph *undifferentiated; /* STEP: a copy before gradients, for `inspect`; NULL otherwise */
-    const char *data;    /* SAMPLE `on` set, or NULL */
-    gm_write *writes;    /* SAMPLE */
+    const char *data;           /* SAMPLE `on` set, or NULL */
+    gm_write *writes;           /* SAMPLE */
     size_t write_count;
     gm_gradient_record *gradients; /* STEP */
     size_t gradient_count;
 } gm_entry;
 
-typedef enum gm_schedule_kind { GM_SCHEDULE_STEP, GM_SCHEDULE_EVERY_EPOCHS, GM_SCHEDULE_EVERY_ITERATIONS, GM_SCHEDULE_AT_EPOCHS } gm_schedule_kind;
+typedef enum gm_schedule_kind {
+    GM_SCHEDULE_STEP,
+    GM_SCHEDULE_EVERY_EPOCHS,
+    GM_SCHEDULE_EVERY_ITERATIONS,
+    GM_SCHEDULE_AT_EPOCHS
+} gm_schedule_kind;
 
 typedef struct gm_schedule {
     gm_schedule_kind kind;
-    int64_t count;           /* STEP: repeat k; EVERY: n */
-    const int64_t *epochs;   /* AT_EPOCHS */
+    int64_t count;         /* STEP: repeat k; EVERY: n */
+    const int64_t *epochs; /* AT_EPOCHS */
     size_t epoch_count;
-    const char *name;        /* step, sample; "checkpoint" */
+    const char *name; /* step, sample; "checkpoint" */
     bool is_checkpoint;
     gm_location where;
 } gm_schedule;
@@ -110,9 +122,9 @@ typedef struct gm_schedule {
 typedef struct gm_train {
     const char *const *sets; /* names of data declarations; none: steps without data */
     size_t set_count;
-    int64_t batch;           /* 0: not given */
+    int64_t batch; /* 0: not given */
     int64_t epochs;
-    int64_t iterations;      /* `of k iterations`; 0: a pass over the first set */
+    int64_t iterations; /* `of k iterations`; 0: a pass over the first set */
     gm_schedule *schedule;
     size_t schedule_count;
     gm_location where;
@@ -154,7 +166,7 @@ typedef struct gm_program {
  * program lives in its own pool. */
 gm_status gm_program_compile(gm_context *context, const char *text, size_t bytes, const char *name,
                              const gm_setting *settings, size_t setting_count, gm_program **program_out);
-void gm_program_destroy(gm_program *program); /* NULL is a no-op */
+void gm_program_destroy(gm_program *program);                                                      /* NULL is a no-op */
 const gm_entry *gm_program_entry(const gm_program *program, gm_entry_kind kind, const char *name); /* NULL: none */
 const gm_data_declaration *gm_program_data(const gm_program *program, const char *name);
 int64_t gm_program_state(const gm_program *program, const char *path); /* index or -1 */

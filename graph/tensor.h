@@ -21,10 +21,10 @@ typedef struct gm_type_info {
     bool floating, is_signed;
 } gm_type_info;
 
-const gm_type_info *gm_type_find(gm_type type);      /* NULL: unknown */
+const gm_type_info *gm_type_find(gm_type type);        /* NULL: unknown */
 const gm_type_info *gm_type_by_name(const char *name); /* NULL: unknown */
-const char *gm_type_name(gm_type type);              /* "undefined" when unknown */
-size_t gm_type_bytes(gm_type type);                  /* 0 when unknown */
+const char *gm_type_name(gm_type type);                /* "undefined" when unknown */
+size_t gm_type_bytes(gm_type type);                    /* 0 when unknown */
 
 int64_t gm_tensor_count(const gm_tensor *tensor); /* elements; 1 for a scalar */
 size_t gm_tensor_bytes(const gm_tensor *tensor);

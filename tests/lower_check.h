@@ -131,9 +131,8 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
         if (!inputs[i])
             continue;
         in[i] = *inputs[i];
-        ids[i] = check->constants >> i & 1
-                     ? gm_graph_constant(graph, inputs[i])
-                     : gm_graph_add_input(graph, text, in[i].type, in[i].rank, in[i].dims, false);
+        ids[i] = check->constants >> i & 1 ? gm_graph_constant(graph, inputs[i])
+                                           : gm_graph_add_input(graph, text, in[i].type, in[i].rank, in[i].dims, false);
     }
     gm_emit_many(graph, name, ids, input_count, attributes, attribute_count, outputs, output_count);
     ck_assert_msg(graph->status == GM_OK, "%s", check->context->message);
