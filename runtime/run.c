@@ -32,6 +32,8 @@ typedef struct gm_run {
     int64_t block_epochs, epoch_rounds, draws_per_round;
     int64_t rounds_done; /* in this call */
     double start, last_checkpoint, checkpoint_seconds;
+    double window_start, rate; /* rounds per second over the last window of some seconds */
+    int64_t window_rounds;
     double *report_means;
     const char **report_names;
 } gm_run;
@@ -341,6 +343,22 @@ static int64_t epochs_before(const gm_run *run)
     return sum;
 }
 
+#define RATE_WINDOW_SECONDS 5.0
+
+/* Rounds per second: of the last full window, until then since the start. */
+static double current_rate(gm_run *run)
+{
+    double time = now(), since = time - run->window_start;
+    if (since >= RATE_WINDOW_SECONDS) {
+        run->rate = (double)(run->rounds_done - run->window_rounds) / since;
+        run->window_start = time;
+        run->window_rounds = run->rounds_done;
+    }
+    if (run->rate > 0)
+        return run->rate;
+    return since > 0 ? (double)run->rounds_done / since : 0;
+}
+
 static bool tell(gm_run *run, bool epoch_ended)
 {
     gm_trainer *trainer = run->trainer;
@@ -358,7 +376,7 @@ static bool tell(gm_run *run, bool epoch_ended)
     progress.iterations = run->epoch_rounds;
     progress.total_iterations = trainer->position.total;
     progress.seconds = now() - run->start;
-    progress.rounds_per_second = progress.seconds > 0 ? (double)run->rounds_done / progress.seconds : 0;
+    progress.rounds_per_second = current_rate(run);
     progress.epoch_ended = epoch_ended;
     progress.report_count = trainer->report_count;
     progress.report_names = run->report_names;
@@ -411,6 +429,8 @@ static gm_status run_block(gm_run *run, bool *stop, bool *interrupted)
             GM_TRY(gm_trainer_plan_step(trainer, step, NULL, 0));
     }
     GM_TRY(first_samples(run));
+    run->window_start = now();
+    run->window_rounds = run->rounds_done;
     while (trainer->position.epoch < run->block_epochs && !*stop) {
         GM_TRY(run_round(run));
         if (tell(run, false))
