@@ -507,6 +507,11 @@ static void refuse_import(elaborator *e, const gm_ast_declaration *declaration)
     el_unsupported(e, declaration->where, "`import` is not supported yet");
 }
 
+static void refuse_evaluate(elaborator *e, const gm_ast_declaration *declaration)
+{
+    el_unsupported(e, declaration->where, "`evaluate` is not supported yet");
+}
+
 static void take_optimizer(elaborator *e, const gm_ast_declaration *declaration)
 {
     el_optimizer_declaration(e, declaration);
@@ -559,6 +564,7 @@ static gm_status elaborate(elaborator *e)
     if (model)
         take_model(e, model);
     take_kind(e, GM_AST_IMPORT, refuse_import);
+    take_kind(e, GM_AST_EVALUATE, refuse_evaluate);
     take_kind(e, GM_AST_CONST, take_const);
     check_settings(e);
     take_kind(e, GM_AST_OPTIMIZER, take_optimizer);

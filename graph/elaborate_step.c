@@ -381,18 +381,30 @@ static bool update_one(elaborator *e, const gm_ast_statement *statement, uint32_
     return mark_reached(e, state) && e->fatal == GM_OK;
 }
 
+/* A path that is an entry's own stands for it; any other for the parameters under it, or, where there are none, for the
+ * buffers. */
+static gm_state_kind last_kind_under(const elaborator *e, const char *target)
+{
+    for (size_t i = 0; i < e->program->state_count; i++)
+        if (e->program->states[i].kind == GM_STATE_PARAMETER && path_reaches(e, target, &e->program->states[i]))
+            return GM_STATE_PARAMETER;
+    return GM_STATE_BUFFER;
+}
+
 static bool carry_out_update(elaborator *e, const gm_ast_statement *statement)
 {
     const char *name = keyword_name(e, statement->kind);
     const char *target = checked_path(e, &statement->paths[0], "update", GM_STATE_BUFFER);
     size_t count = e->program->state_count;
+    gm_state_kind last_kind;
     bool good = true;
     if (!name || !target || !el_begin_statement(e, name))
         return false;
+    last_kind = last_kind_under(e, target);
     for (size_t i = 0; i < count && good; i++) {
         const gm_state_entry *state = &e->program->states[i];
         bool exact = strcmp(state->path, target) == 0;
-        if (state->kind > (exact ? GM_STATE_BUFFER : GM_STATE_PARAMETER) || !path_reaches(e, target, state))
+        if (state->kind > (exact ? GM_STATE_BUFFER : last_kind) || !path_reaches(e, target, state))
             continue;
         e->update_target = target;
         e->update_suffix = has_prefix(state->path, target) ? state->path + strlen(target) : state->path;
