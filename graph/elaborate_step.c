@@ -323,6 +323,20 @@ static bool differentiate(elaborator *e, el_minimize *minimize)
     return false;
 }
 
+/* The loss becomes an output behind the reports. */
+static bool show_loss(elaborator *e, gm_value_id loss)
+{
+    const gm_value *value = gm_value_of(e->graph, loss);
+    const char *place = value->kind == GM_VALUE_NODE ? e->graph->nodes[value->node].path : value->name;
+    const char *name = gm_pool_printf(e->pool, "loss.%s", place);
+    if (!name) {
+        el_out_of_memory(e);
+        return false;
+    }
+    gm_graph_add_output(e->graph, name, loss);
+    return !el_take_graph_error(e);
+}
+
 static bool carry_out_minimizes(elaborator *e, gm_entry *entry)
 {
     int *owner_of = gm_pool_array(e->pool, e->program->state_count + 1, sizeof *owner_of);
@@ -331,6 +345,10 @@ static bool carry_out_minimizes(elaborator *e, gm_entry *entry)
         el_out_of_memory(e);
         return false;
     }
+    entry->report_count = e->graph->output_count;
+    for (size_t i = 0; i < e->minimize_count; i++)
+        if (!show_loss(e, e->minimizes[i].loss))
+            return false;
     for (size_t i = 0; i < e->minimize_count; i++) {
         if (!select_parameters(e, &e->minimizes[i], owner_of, (int)i + 1) || !differentiate(e, &e->minimizes[i]))
             return false;

@@ -95,8 +95,11 @@ typedef struct gm_entry {
     gm_graph *forward; /* NETWORK: the same in inference mode == graph; training: graph in training mode */
     gm_graph *training;
     gm_graph *undifferentiated; /* STEP: a copy before gradients, for `inspect`; NULL otherwise */
-    const char *data;           /* SAMPLE `on` set, or NULL */
-    gm_write *writes;           /* SAMPLE */
+    /* STEP: the first outputs are the reports; behind them stand the losses that are minimized, called "loss.<place of
+     * the node that makes it>", so that a run can see that one is no number. */
+    size_t report_count;
+    const char *data; /* SAMPLE `on` set, or NULL */
+    gm_write *writes; /* SAMPLE */
     size_t write_count;
     gm_gradient_record *gradients; /* STEP */
     size_t gradient_count;

@@ -2,7 +2,8 @@
  *
  * DIR/index.csv has one line per file: round, step, kind, name, file. Kinds: "before" and "after" (parameters, buffers,
  * slots around the step), "input", "draw" (random numbers by path; Dropout's is its mask of kept elements), "report",
- * "gradient_norm" (L2 norm of the gradient that entered a parameter's update). Every file is a NumPy array. */
+ * "loss" (what a minimize statement minimizes), "gradient_norm" (L2 norm of the gradient that entered a parameter's
+ * update). Every file is a NumPy array. */
 #include "runtime/file.h"
 #include "runtime/trainer.h"
 
@@ -94,7 +95,7 @@ gm_status gm_trace_after(gm_trace *trace, const gm_step *step)
 {
     static const struct {
         const char *prefix, *kind;
-    } kinds[] = {{"draw.", "draw"}, {"gradient.", "gradient_norm"}, {"", "report"}};
+    } kinds[] = {{"draw.", "draw"}, {"gradient.", "gradient_norm"}, {"loss.", "loss"}, {"", "report"}};
     if (!trace)
         return GM_OK;
     for (size_t i = 0; i < gm_plan_output_count(step->plan); i++) {

@@ -35,7 +35,8 @@ static gm_status collect_steps(gm_trainer *trainer)
             gm_step *step = &trainer->steps[trainer->step_count++];
             step->entry = &program->entries[i];
             step->first_report = reports;
-            step->report_count = step->entry->graph->output_count;
+            step->report_count = step->entry->report_count;
+            step->loss_count = step->entry->graph->output_count - step->report_count;
             reports += step->report_count;
         }
     trainer->reports = gm_pool_array(trainer->pool, reports + 1, sizeof *trainer->reports);
@@ -170,12 +171,36 @@ static double scalar_of(const gm_tensor_view *view)
     return gm_get(&tensor, 0);
 }
 
+static gm_status not_finite(const gm_trainer *trainer, const gm_step *step, const char *what, const char *name,
+                            double value)
+{
+    return gm_fail(
+        trainer->context, GM_ERROR_NUMERIC,
+        "step %s: the %s %s is %s at iteration %lld of epoch %lld; lower the rate, or look for a logarithm or "
+        "division of 0",
+        step->entry->name, what, name, isnan(value) ? "not a number" : "infinite",
+        (long long)trainer->position.iteration + 1, (long long)trainer->position.epoch + 1);
+}
+
+/* The losses are the outputs behind the reports, named "loss.<node>". */
+static gm_status check_losses(const gm_trainer *trainer, const gm_step *step)
+{
+    for (size_t i = 0; i < step->loss_count; i++) {
+        gm_tensor_view view;
+        gm_plan_output(step->plan, step->report_count + i, &view);
+        if (!isfinite(scalar_of(&view)))
+            return not_finite(trainer, step, "loss", view.name + strlen("loss."), scalar_of(&view));
+    }
+    return GM_OK;
+}
+
 gm_status gm_trainer_run_step(gm_trainer *trainer, gm_step *step)
 {
-    gm_status status = GM_OK;
+    gm_status status;
     bind_scalars(trainer, step);
     GM_TRY(gm_plan_run(step->plan, trainer->model->seed, step->run, false));
     step->run++;
+    status = check_losses(trainer, step);
     for (size_t i = 0; i < step->report_count; i++) {
         gm_report_value *report = &trainer->reports[step->first_report + i];
         gm_tensor_view view;
@@ -183,12 +208,8 @@ gm_status gm_trainer_run_step(gm_trainer *trainer, gm_step *step)
         report->value = scalar_of(&view);
         report->sum += report->value;
         report->count++;
-        if (!isfinite(report->value) && status == GM_OK)
-            status = gm_fail(
-                trainer->context, GM_ERROR_NUMERIC,
-                "step %s: %s is %s at iteration %lld of epoch %lld; lower the rate or look for a division by zero",
-                step->entry->name, report->name, isnan(report->value) ? "not a number" : "infinite",
-                (long long)trainer->position.iteration + 1, (long long)trainer->position.epoch + 1);
+        if (status == GM_OK && !isfinite(report->value))
+            status = not_finite(trainer, step, "report", report->name, report->value);
     }
     return status;
 }

@@ -10,6 +10,7 @@ typedef struct gm_step {
     gm_plan *plan;                     /* NULL until its first run */
     uint64_t run;                      /* completed runs: the counter of its random draws */
     size_t first_report, report_count; /* in trainer->reports */
+    size_t loss_count;                 /* outputs behind the reports */
 } gm_step;
 
 typedef struct gm_report_value {

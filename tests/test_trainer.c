@@ -295,6 +295,22 @@ START_TEST(a_loss_that_is_no_number_stops_with_step_and_iteration)
 }
 END_TEST
 
+START_TEST(a_loss_that_nobody_reports_is_watched_too)
+{
+    static const char text[] = "model bad <gmodel = 1, opset = 21>\n"
+                               "network n () => (float v) { param v : float = -1 }\n"
+                               "step s { minimize Sqrt(n()) over n with SGD <rate = 0> }\n";
+    gm_model *model = load(text);
+    gm_trainer *trainer;
+    require(gm_trainer_create(model, NULL, &trainer));
+    ck_assert_int_eq(gm_trainer_step(trainer, "s", NULL, 0), GM_ERROR_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(gm_context_message(context), "the loss s/minimize.Sqrt is not a number"));
+    ck_assert_uint_eq(gm_trainer_report_count(trainer), 0);
+    gm_trainer_destroy(trainer);
+    gm_model_destroy(model);
+}
+END_TEST
+
 START_TEST(wrong_feeds_are_answered_with_the_nearest_name)
 {
     gm_model *model = load(small_gan);
@@ -383,6 +399,7 @@ int main(void)
     tcase_add_test(tests, a_step_allocates_nothing);
     tcase_add_test(tests, every_failed_allocation_is_an_error_and_not_a_crash);
     tcase_add_test(tests, a_loss_that_is_no_number_stops_with_step_and_iteration);
+    tcase_add_test(tests, a_loss_that_nobody_reports_is_watched_too);
     tcase_add_test(tests, wrong_feeds_are_answered_with_the_nearest_name);
     tcase_add_test(tests, a_plan_wastes_little_memory);
     tcase_add_test(tests, planned_and_reference_steps_agree);
