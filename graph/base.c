@@ -2,6 +2,7 @@
 #include "graph/base.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,7 +409,7 @@ gm_status gm_read_file(gm_context *context, const char *path, char **data_out, s
         return gm_fail(context, GM_ERROR_FILE, "%s: cannot be opened: %s", path, strerror(errno));
     if (fseek(file, 0, SEEK_END) == 0) {
         long end = ftell(file);
-        if (end > 0)
+        if (end > 0 && end < LONG_MAX) /* a directory answers with the largest number; reading it then fails */
             capacity = (size_t)end + 1;
         rewind(file);
     }

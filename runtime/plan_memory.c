@@ -3,6 +3,7 @@
 #include "runtime/plan_internal.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static void touch(gm_plan *plan, uint32_t buffer, uint32_t instruction)
 {
@@ -69,6 +70,13 @@ static void merge_in_place(gm_plan *plan)
     }
 }
 
+/* Bytes of the machine's memory; 0 when it does not tell. */
+static size_t machine_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0;
+}
+
 static gm_status place_arena(gm_plan *plan)
 {
     gm_arena_record *records = gm_pool_array(plan->pool, plan->buffer_count + 1, sizeof *records);
@@ -86,6 +94,10 @@ static gm_status place_arena(gm_plan *plan)
     GM_TRY(gm_arena_place(plan->context, records, count, &plan->arena_bytes, &plan->max_alive_bytes));
     for (size_t i = 0; i < count; i++)
         plan->buffers[which[i]].offset = records[i].offset;
+    if (machine_bytes() && plan->arena_bytes > machine_bytes())
+        return gm_fail(plan->context, GM_ERROR_MEMORY,
+                       "%s needs %zu bytes for intermediate values, but this machine has %zu; take a smaller batch",
+                       plan->graph->name, plan->arena_bytes, machine_bytes());
     plan->arena = gm_alloc(plan->context, plan->arena_bytes + 1);
     if (!plan->arena)
         return gm_fail(plan->context, GM_ERROR_MEMORY,

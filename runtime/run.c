@@ -32,6 +32,7 @@ typedef struct gm_run {
     int64_t block_epochs, epoch_rounds, draws_per_round;
     int64_t rounds_done; /* in this call */
     double start, last_checkpoint, checkpoint_seconds;
+    gm_position saved;         /* where the last checkpoint stands */
     double window_start, rate; /* rounds per second over the last window of some seconds */
     int64_t window_rounds;
     double *report_means;
@@ -262,7 +263,10 @@ static gm_status feed_sample(gm_plan *plan, const gm_entry *entry, void *user)
 static gm_status save_checkpoint(gm_run *run, const char *copy)
 {
     double start = now();
+    if (!copy && run->last_checkpoint > 0 && memcmp(&run->saved, &run->trainer->position, sizeof run->saved) == 0)
+        return GM_OK; /* nothing has changed since */
     GM_TRY(gm_output_checkpoint(run->output, copy));
+    run->saved = run->trainer->position;
     run->last_checkpoint = now();
     run->checkpoint_seconds = run->last_checkpoint - start;
     return GM_OK;

@@ -8,7 +8,7 @@
 
 #include "tools/gmrun.h"
 
-enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, THREADS, DATA, WARM_UPS = 3, PROFILED_MAX = 10 };
+enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, THREADS, MATH, DATA, WARM_UPS = 3, PROFILED_MAX = 10 };
 
 static const option_line options[] = {
     {"step", STEP, "NAME", "measure a training step"},
@@ -17,13 +17,15 @@ static const option_line options[] = {
     {"runs", RUNS, "K", "timed runs (default: 20)"},
     {"json", JSON, NULL, "one JSON object instead of text"},
     {"threads", THREADS, "T", "default: one per processor"},
+    {"math", MATH, "HOW", MATH_HELP},
     {"data", DATA, "DIR", "where data sets are looked for first"},
     {0},
 };
 
 typedef struct bench_request {
     const char *file, *step, *network, *data;
-    int64_t batch, runs, threads;
+    int64_t batch, runs;
+    compute_request how;
     bool json;
 } bench_request;
 
@@ -97,6 +99,10 @@ static gm_status subject_open(subject *it, const gm_model *model, const bench_re
         gm_trainer_options_default(&settings, sizeof settings);
         settings.batch = request->batch;
         gm_status status = gm_trainer_create(model, &settings, &it->trainer);
+        gm_plan_info plan;
+        if (status == GM_OK)
+            status = gm_trainer_plan(it->trainer, it->step,
+                                     &plan); /* refuses what does not fit before the inputs are made */
         return status == GM_OK ? make_feeds(it) : status;
     }
     gm_session_options settings;
@@ -173,7 +179,7 @@ static void print_json(const bench_request *request, int64_t batch, const double
            "\"median_ms\": %.6g, \"min_ms\": %.6g, \"arena_bytes\": %zu, \"max_alive_bytes\": %zu, "
            "\"state_bytes\": %zu, \"peak_rss_bytes\": %lld, \"operators\": {",
            gm_compute_version(), request->step ? "step" : "network", request->step ? request->step : request->network,
-           (long long)batch, (long long)request->threads, (long long)request->runs, median(times, request->runs),
+           (long long)batch, (long long)request->how.threads, (long long)request->runs, median(times, request->runs),
            times[0], plan->arena_bytes, plan->max_alive_bytes, plan->state_bytes, peak);
 }
 
@@ -241,7 +247,7 @@ static int bench_model(gm_context *context, const gm_model *model, const bench_r
     return result;
 }
 
-static bool take_option(bench_request *request, int letter, const char *value)
+static bool take_option(const command *self, bench_request *request, int letter, const char *value)
 {
     switch (letter) {
     case STEP:
@@ -258,7 +264,9 @@ static bool take_option(bench_request *request, int letter, const char *value)
         request->json = true;
         return true;
     case THREADS:
-        return read_number("--threads", value, 1, &request->threads);
+        return read_number("--threads", value, 1, &request->how.threads);
+    case MATH:
+        return read_math(self, value, &request->how.direct);
     case DATA:
         request->data = value;
         return true;
@@ -274,19 +282,19 @@ static int run(const command *self, int argc, char **argv)
     const char *value;
     int letter, status = EXIT_FAILED;
     while ((letter = next_option(self, argc, argv, &value)) >= 0)
-        if (!take_option(&request, letter, value))
+        if (!take_option(self, &request, letter, value))
             return EXIT_USAGE;
     if (letter != OPTION_END)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 1, 1, &request.file))
         return EXIT_USAGE;
-    if (!request.threads)
-        request.threads = sysconf(_SC_NPROCESSORS_ONLN);
+    if (!request.how.threads)
+        request.how.threads = sysconf(_SC_NPROCESSORS_ONLN);
     if (!request.step == !request.network)
         return usage_error(self, "one of --step NAME and --network NAME says what to measure");
     gm_model_options_default(&model_options, sizeof model_options);
     model_options.data_directory = request.data;
-    gm_context *context = open_context(request.threads);
+    gm_context *context = open_context(&request.how);
     gm_model *model = context ? open_model(context, request.file, &model_options, &status) : NULL;
     if (model)
         status = bench_model(context, model, &request);
@@ -297,7 +305,7 @@ static int run(const command *self, int argc, char **argv)
 
 const command command_bench = {
     "bench",
-    "MODEL --step NAME | --network NAME --batch N --runs K [--json] [--threads T]",
+    "MODEL --step NAME | --network NAME --batch N --runs K [--json] [--threads T] [--math HOW]",
     "Measures time and memory of a step or network.",
     options,
     run,

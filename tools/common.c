@@ -42,14 +42,29 @@ static void log_line(const char *line, void *user)
     fprintf(stderr, "%s\n", line);
 }
 
-gm_context *open_context(int64_t threads)
+bool read_math(const command *self, const char *word, bool *direct_out)
+{
+    *direct_out = strcmp(word, "direct") == 0;
+    if (*direct_out || strcmp(word, "fast") == 0)
+        return true;
+    usage_error(self, "--math wants fast or direct, not '%s'", word);
+    return false;
+}
+
+gm_context *open_context(const compute_request *how)
 {
     gm_context_options options;
     gm_context *context = NULL;
     gm_context_options_default(&options, sizeof options);
     options.log = log_line;
-    options.threads = threads > INT_MAX ? INT_MAX : (int)threads;
-    if (gm_context_create(&options, &context) != GM_OK)
+    if (how) {
+        options.threads = how->threads > INT_MAX ? INT_MAX : (int)how->threads;
+        options.direct_math = how->direct;
+    }
+    gm_status status = gm_context_create(&options, &context);
+    if (status == GM_ERROR_ARGUMENT)
+        error_line("%d threads are more than this library starts", options.threads);
+    else if (status != GM_OK)
         error_line("out of memory");
     return context;
 }
@@ -150,25 +165,6 @@ size_t element_count(const gm_tensor_view *view)
     for (int i = 0; i < view->rank; i++)
         count *= (size_t)view->dims[i];
     return count;
-}
-
-double element(const gm_tensor_view *view, size_t index)
-{
-    switch (view->type) {
-    case GM_FLOAT:
-        return ((const float *)view->data)[index];
-    case GM_DOUBLE:
-        return ((const double *)view->data)[index];
-    case GM_INT64:
-        return (double)((const int64_t *)view->data)[index];
-    case GM_INT32:
-        return ((const int32_t *)view->data)[index];
-    case GM_UINT8:
-    case GM_BOOL:
-        return ((const uint8_t *)view->data)[index];
-    default:
-        return 0;
-    }
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014). */

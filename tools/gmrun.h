@@ -56,8 +56,16 @@ void error_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints the context's message. Returns the exit status: EXIT_USAGE for what is wrong with arguments or model,
  * EXIT_FAILED for what went wrong while working. */
 int report_failure(const gm_context *context, gm_status status);
-/* A context that logs to stderr; NULL after an error line. threads 0: one per processor. */
-gm_context *open_context(int64_t threads);
+/* How the commands that compute do it: --threads and --math. */
+typedef struct compute_request {
+    int64_t threads; /* 0: one per processor */
+    bool direct;     /* --math direct */
+} compute_request;
+/* The word behind --math; false after an error line. */
+bool read_math(const command *self, const char *word, bool *direct_out);
+#define MATH_HELP "fast (default), or direct: no convolution by transforms, which differ by 5e-6 of the result's size"
+/* A context that logs to stderr; NULL after an error line. how NULL: defaults. */
+gm_context *open_context(const compute_request *how);
 /* Loads; on failure prints and stores the exit status (EXIT_USAGE also when the file cannot be read). */
 gm_model *open_model(gm_context *context, const char *path, const gm_model_options *options, int *exit_out);
 /* Whether the file begins like the binary encoding. */
@@ -72,8 +80,6 @@ bool ends_with(const char *text, const char *end);
 void write_text(const char *text, void *user); /* to the FILE * in user */
 /* "float[64, 100]" */
 const char *shape_text(char *text, size_t size, const gm_tensor_view *view);
-/* The element at `index` of a float, double or integer array as a number. */
-double element(const gm_tensor_view *view, size_t index);
 size_t element_count(const gm_tensor_view *view);
 
 /* Plain random numbers for benchmark inputs and for networks that are sampled without a `sample`. */

@@ -13,7 +13,7 @@ static int run(const command *self, int argc, char **argv)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 0, 0, &value))
         return EXIT_USAGE;
-    gm_context *context = open_context(1);
+    gm_context *context = open_context(NULL);
     if (!context)
         return EXIT_FAILED;
     gm_status status = gm_describe_operators(context, write_text, stdout);

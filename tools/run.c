@@ -6,19 +6,20 @@
 
 #include "tools/gmrun.h"
 
-enum { NETWORK = 256, INPUT, OUTPUT_DIRECTORY, THREADS, INPUTS_MAX = 32 };
+enum { NETWORK = 256, INPUT, OUTPUT_DIRECTORY, THREADS, MATH, INPUTS_MAX = 32 };
 
 static const option_line options[] = {
     {"network", NETWORK, "NAME", "which network or sample (default: the main network)"},
     {"input", INPUT, "NAME=FILE.npy", "the array of one input; repeated for each"},
     {"output-dir", OUTPUT_DIRECTORY, "DIR", "where NAME.npy of each output goes; made if needed"},
     {"threads", THREADS, "T", "default: one per processor"},
+    {"math", MATH, "HOW", MATH_HELP},
     {0},
 };
 
 typedef struct run_request {
     const char *file, *network, *directory;
-    int64_t threads;
+    compute_request how;
     size_t input_count;
     char names[INPUTS_MAX][256];
     const char *paths[INPUTS_MAX];
@@ -198,7 +199,9 @@ static bool take_option(const command *self, run_request *request, int letter, c
         request->directory = value;
         return true;
     case THREADS:
-        return read_number("--threads", value, 1, &request->threads);
+        return read_number("--threads", value, 1, &request->how.threads);
+    case MATH:
+        return read_math(self, value, &request->how.direct);
     default:
         return false;
     }
@@ -233,7 +236,7 @@ static int parse_and_run(const command *self, run_request *request, int argc, ch
         return EXIT_USAGE;
     if (!request->directory)
         return usage_error(self, "--output-dir DIR is missing");
-    gm_context *context = open_context(request->threads);
+    gm_context *context = open_context(&request->how);
     gm_model *model = context ? open_model(context, request->file, NULL, &status) : NULL;
     if (model)
         status = read_and_run(context, model, request);

@@ -5,7 +5,7 @@
 
 #include "tools/gmrun.h"
 
-enum { SEED = 256, SAMPLE, THREADS };
+enum { SEED = 256, SAMPLE, THREADS, MATH };
 
 static const option_line options[] = {
     {"count", 'n', "COUNT", "how many pictures (default: 64)"},
@@ -13,12 +13,14 @@ static const option_line options[] = {
     {"seed", SEED, "S", "another seed, other pictures"},
     {"sample", SAMPLE, "NAME", "which sample of the file (default: the first that needs no data)"},
     {"threads", THREADS, "T", "default: one per processor"},
+    {"math", MATH, "HOW", MATH_HELP},
     {0},
 };
 
 typedef struct sample_request {
     const char *file, *output, *name;
-    int64_t count, threads;
+    int64_t count;
+    compute_request how;
     bool has_seed;
     uint64_t seed;
 } sample_request;
@@ -121,14 +123,11 @@ static bool known_sample(const gm_model *model, const char *name)
     return false;
 }
 
-/* Networks end in tanh [-1, 1] or a sigmoid [0, 1]: told by whether anything is negative. */
-static gm_status write_grid(gm_context *context, const char *path, const gm_tensor_view *view)
+static gm_status write_grid(gm_context *context, const gm_model *model, const char *path, const gm_tensor_view *view)
 {
-    double low = 0;
-    for (size_t i = 0; i < element_count(view) && low == 0; i++)
-        if (element(view, i) < 0)
-            low = -1;
-    return gm_write_png(context, path, view, low, 1);
+    double low, high;
+    gm_model_picture_range(model, &low, &high);
+    return gm_write_png(context, path, view, low, high);
 }
 
 static int sample_model(gm_context *context, const gm_model *model, const sample_request *request)
@@ -148,7 +147,7 @@ static int sample_model(gm_context *context, const gm_model *model, const sample
         status = sample_once(model, request, name, round, &all);
     if (status == GM_OK)
         status = ends_with(request->output, ".npy") ? gm_write_npy(context, request->output, &all.view)
-                                                    : write_grid(context, request->output, &all.view);
+                                                    : write_grid(context, model, request->output, &all.view);
     int result = EXIT_DONE;
     if (all.told)
         result = EXIT_USAGE;
@@ -160,7 +159,7 @@ static int sample_model(gm_context *context, const gm_model *model, const sample
     return result;
 }
 
-static bool take_option(sample_request *request, int letter, const char *value)
+static bool take_option(const command *self, sample_request *request, int letter, const char *value)
 {
     switch (letter) {
     case 'n':
@@ -175,7 +174,9 @@ static bool take_option(sample_request *request, int letter, const char *value)
         request->name = value;
         return true;
     case THREADS:
-        return read_number("--threads", value, 1, &request->threads);
+        return read_number("--threads", value, 1, &request->how.threads);
+    case MATH:
+        return read_math(self, value, &request->how.direct);
     default:
         return false;
     }
@@ -187,13 +188,13 @@ static int run(const command *self, int argc, char **argv)
     const char *value;
     int letter, status = EXIT_FAILED;
     while ((letter = next_option(self, argc, argv, &value)) >= 0)
-        if (!take_option(&request, letter, value))
+        if (!take_option(self, &request, letter, value))
             return EXIT_USAGE;
     if (letter != OPTION_END)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 1, 1, &request.file))
         return EXIT_USAGE;
-    gm_context *context = open_context(request.threads);
+    gm_context *context = open_context(&request.how);
     gm_model *model = context ? open_model(context, request.file, NULL, &status) : NULL;
     if (model)
         status = sample_model(context, model, &request);

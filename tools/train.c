@@ -8,7 +8,7 @@
 
 #include "tools/gmrun.h"
 
-enum { DATA = 256, OUT, EPOCHS, STEPS, BATCH, LIMIT, SET, SEED, THREADS, RESUME, TRACE };
+enum { DATA = 256, OUT, EPOCHS, STEPS, BATCH, LIMIT, SET, SEED, THREADS, MATH, RESUME, TRACE };
 
 static const option_line options[] = {
     {"data", DATA, "DIR", "where data sets are looked for first (then $GMODEL_DATA, data/ beside the model)"},
@@ -20,6 +20,7 @@ static const option_line options[] = {
     {"set", SET, "NAME=VALUE", "replace a const of the file; may be repeated"},
     {"seed", SEED, "S", "instead of the seed of the file"},
     {"threads", THREADS, "T", "default: one per processor"},
+    {"math", MATH, "HOW", MATH_HELP},
     {"resume", RESUME, NULL, "continue from DIR/checkpoint.gmodel of --out"},
     {"trace", TRACE, "DIR", "write every input, draw, report and parameter of each round"},
     {0},
@@ -28,7 +29,7 @@ static const option_line options[] = {
 typedef struct train_request {
     const char *model_path;
     const char *out;
-    int64_t threads;
+    compute_request how;
     bool resume;
     const char **words; /* of the command line as given, NULL at the end: getopt_long reorders argv */
     const char **settings;
@@ -92,7 +93,9 @@ static bool take_option(const command *self, train_request *request, int letter,
         request->model.has_seed = 1;
         return read_seed(value, &request->model.seed);
     case THREADS:
-        return read_number("--threads", value, 1, &request->threads);
+        return read_number("--threads", value, 1, &request->how.threads);
+    case MATH:
+        return read_math(self, value, &request->how.direct);
     case RESUME:
         request->resume = true;
         return true;
@@ -190,7 +193,7 @@ static int train_request_run(const command *self, train_request *request, int ar
     request->model.settings = request->settings;
 
     int status = EXIT_FAILED;
-    gm_context *context = open_context(request->threads);
+    gm_context *context = open_context(&request->how);
     gm_model *model = context ? open_model(context, request->model_path, &request->model, &status) : NULL;
     if (model)
         status = train_model(model, context, request);
@@ -218,7 +221,7 @@ static int run(const command *self, int argc, char **argv)
 const command command_train = {
     "train",
     "MODEL [--data DIR] [--out DIR] [--epochs N] [--steps N] [--batch N] [--limit EXAMPLES]\n"
-    "                   [--set NAME=VALUE]... [--seed S] [--threads T] [--resume] [--trace DIR]",
+    "                   [--set NAME=VALUE]... [--seed S] [--threads T] [--math HOW] [--resume] [--trace DIR]",
     "Trains a model as its file declares.",
     options,
     run,
