@@ -392,7 +392,7 @@ void gm_spelling_init(gm_spelling *spelling, const char *wanted)
 void gm_spelling_offer(gm_spelling *spelling, const char *candidate)
 {
     size_t length = strlen(spelling->wanted);
-    size_t limit = length / 3 > 2 ? length / 3 : 2;
+    size_t limit = length <= 3 ? 1 : length / 3 > 2 ? length / 3 : 2;
     size_t distance = edit_distance(spelling->wanted, candidate);
     if (distance <= limit && distance < length && distance < spelling->distance) {
         spelling->best = candidate;

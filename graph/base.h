@@ -96,7 +96,7 @@ void gm_text_destroy(gm_text *text);
 uint64_t gm_hash64(const char *text);
 uint64_t gm_hash64_bytes(const void *data, size_t bytes);
 
-/* The candidate nearest in spelling (edit distance at most 2, or a third of the length), or NULL. Feed candidates one by
+/* The candidate nearest in spelling (edit distance at most 2, or a third of the length; 1 for up to 3 letters), or NULL. Feed candidates one by
  * one: gm_spelling_init, gm_spelling_offer..., then read `best`. */
 typedef struct gm_spelling {
     const char *wanted, *best;

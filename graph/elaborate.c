@@ -149,7 +149,7 @@ static el_value setting_value(elaborator *e, const gm_setting *setting, el_value
     }
     if (file->declaration_count != 1 || file->declarations[0].value_count != 1)
         return el_error(e, (gm_location){place, 1, 1}, "the value of const '%s' must be one expression", setting->name);
-    return el_evaluate(e, file->declarations[0].values[0]);
+    return el_evaluate_attribute(e, file->declarations[0].values[0]);
 }
 
 static void take_const(elaborator *e, const gm_ast_declaration *declaration)
@@ -279,6 +279,9 @@ static void add_callables(elaborator *e, const gm_ast_file *file, bool prelude)
             continue;
         if (declaration->kind == GM_AST_NETWORK && declaration->value_count) {
             el_unsupported(e, declaration->where, "networks made by `load` and `copy` are not supported yet");
+            if (!add_callable(e, declaration, declaration->names[0], prelude))
+                return;
+            e->callables[e->callable_count - 1].failed = true;
             continue;
         }
         for (size_t k = 0; k < declaration->name_count; k++)
@@ -302,6 +305,13 @@ static bool add_prelude(elaborator *e)
     return e->fatal == GM_OK;
 }
 
+/* Whatever is missing from the program was reported. */
+static void check_told(elaborator *e, const char *name)
+{
+    if (e->errors == 0 && e->fatal == GM_OK)
+        e->fatal = gm_fail(e->context, GM_ERROR_INTERNAL, "'%s' failed without a reason; please report this", name);
+}
+
 static void take_network(elaborator *e, el_callable *callable)
 {
     gm_entry *entry = &e->program->entries[e->program->entry_count];
@@ -314,10 +324,12 @@ static void take_network(elaborator *e, el_callable *callable)
     entry->graph = entry->forward = el_network_graph(e, callable, false);
     if (entry->graph)
         entry->training = el_network_graph(e, callable, true);
-    if (!entry->graph || !entry->training)
+    if (!entry->graph || !entry->training) {
         callable->failed = true;
-    else
+        check_told(e, callable->name);
+    } else {
         e->program->entry_count++;
+    }
 }
 
 /* over NAME reaches what its networks call: through calls of calls. */
@@ -328,6 +340,89 @@ static void close_calls(elaborator *e)
             for (size_t j = 0; e->callables[i].calls && e->callables[k].calls && j < e->callable_count; j++)
                 if (e->callables[i].calls[k] && e->callables[k].calls[j])
                     e->callables[i].calls[j] = true;
+}
+
+/* --- Inputs of steps and fields of sets --- */
+
+/* The field that feeds an input: "image", or "photos.image" where several sets have it. */
+static const gm_data_field *field_named(const gm_data_declaration *data, const char *input)
+{
+    size_t length = strlen(data->name);
+    if (strncmp(input, data->name, length) == 0 && input[length] == '.')
+        input += length + 1;
+    for (size_t i = 0; i < data->field_count; i++)
+        if (strcmp(data->fields[i].name, input) == 0)
+            return &data->fields[i];
+    return NULL;
+}
+
+/* A row of the input and one of the field must hold the same number of elements. */
+static bool field_fits(const gm_value *value, const gm_data_field *field)
+{
+    double input = 1, row = 1;
+    for (int i = 1; i < value->rank; i++)
+        input *= gm_dim_is_known(value->dims[i]) ? (double)value->dims[i] : -1;
+    for (int i = 0; i < field->rank; i++)
+        row *= (double)field->dims[i];
+    return value->type == field->type && value->rank > 0 && input == row;
+}
+
+static void wrong_field(elaborator *e, const gm_entry *entry, const gm_graph_input *input, const gm_data_field *field)
+{
+    char found[160], dims_text[160] = "";
+    gm_dim dims[GM_MAX_RANK];
+    for (int i = 0; i < field->rank; i++)
+        dims[i] = field->dims[i];
+    if (field->rank)
+        gm_dims_print(e->program->symbols, field->rank, dims, dims_text, sizeof dims_text);
+    el_error(e, entry->where, "the input '%s' of '%s' is %s, but a row of the field '%s' is %s%s", input->name,
+             entry->name, gm_shape_text(entry->graph, input->value, found, sizeof found), field->name,
+             gm_type_name(field->type), dims_text);
+}
+
+static void check_input(elaborator *e, const gm_entry *entry, const gm_graph_input *input, const char *const *sets,
+                        size_t set_count, gm_location where)
+{
+    const gm_data_field *field = NULL;
+    gm_spelling spelling;
+    if (!set_count) {
+        el_error(e, where, "'%s' has the input '%s', but names no data set: sample %s on SET (...)", entry->name,
+                 input->name, entry->name);
+        return;
+    }
+    gm_spelling_init(&spelling, input->name);
+    for (size_t s = 0; s < set_count && !field; s++) {
+        const gm_data_declaration *data = gm_program_data(e->program, sets[s]);
+        field = data ? field_named(data, input->name) : NULL;
+        for (size_t i = 0; data && i < data->field_count; i++)
+            gm_spelling_offer(&spelling, data->fields[i].name);
+    }
+    if (!field)
+        el_error(e, entry->where, "the input '%s' of '%s' is not a field of the data set '%s'%s", input->name,
+                 entry->name, sets[0], el_hint(e, &spelling));
+    else if (!field_fits(gm_value_of(entry->graph, input->value), field))
+        wrong_field(e, entry, input, field);
+    else if (entry->kind == GM_ENTRY_STEP &&
+             gm_value_of(entry->graph, input->value)->dims[0] != gm_dim_symbol(e->program->symbols, "N"))
+        el_error(e, entry->where, "the first dimension of the input '%s' of '%s' must be N, the batch", input->name,
+                 entry->name);
+}
+
+static void check_inputs(elaborator *e, gm_entry_kind kind, const char *name, const char *const *sets, size_t set_count,
+                         gm_location where)
+{
+    const gm_entry *entry = gm_program_entry(e->program, kind, name);
+    for (size_t i = 0; entry && i < entry->graph->input_count; i++) {
+        const gm_graph_input *input = &entry->graph->inputs[i];
+        if (!input->is_draw && strcmp(input->name, "epoch") != 0 && strcmp(input->name, "epochs") != 0 &&
+            strcmp(input->name, "iteration") != 0)
+            check_input(e, entry, input, sets, set_count, where);
+    }
+}
+
+static void check_sample_inputs(elaborator *e, const gm_entry *entry)
+{
+    check_inputs(e, GM_ENTRY_SAMPLE, entry->name, &entry->data, entry->data ? 1 : 0, entry->where);
 }
 
 /* --- Steps, samples --- */
@@ -350,8 +445,13 @@ static void take_entry(elaborator *e, const gm_ast_declaration *declaration)
         el_error(e, declaration->where, "there is no data set '%s'%s", declaration->on, el_hint(e, &spelling));
     }
     entry->data = declaration->on;
-    if (el_step_entry(e, declaration, entry))
-        e->program->entry_count++;
+    if (!el_step_entry(e, declaration, entry)) {
+        check_told(e, entry->name);
+        return;
+    }
+    e->program->entry_count++;
+    if (kind == GM_ENTRY_SAMPLE && (!declaration->on || gm_program_data(e->program, declaration->on)))
+        check_sample_inputs(e, entry);
 }
 
 /* --- train --- */
@@ -368,16 +468,15 @@ static bool is_declared(const elaborator *e, gm_ast_declaration_kind kind, const
 static void unknown_scheduled(elaborator *e, const char *name, bool step, gm_location where)
 {
     gm_spelling spelling;
+    if (e->incomplete || is_declared(e, GM_AST_EVALUATE, name))
+        return; /* what was refused is not told again */
     gm_spelling_init(&spelling, name);
     for (size_t i = 0; i < e->file->declaration_count; i++)
         if (e->file->declarations[i].kind == (step ? GM_AST_STEP : GM_AST_SAMPLE))
             gm_spelling_offer(&spelling, e->file->declarations[i].names[0]);
     if (!step)
         gm_spelling_offer(&spelling, "checkpoint");
-    if (is_declared(e, GM_AST_EVALUATE, name))
-        el_unsupported(e, where, "`evaluate` (here '%s') is not supported yet", name);
-    else
-        el_error(e, where, "there is no %s '%s'%s", step ? "step" : "sample", name, el_hint(e, &spelling));
+    el_error(e, where, "there is no %s '%s'%s", step ? "step" : "sample", name, el_hint(e, &spelling));
 }
 
 static bool positive(elaborator *e, const gm_ast_expression *expression, const char *what, int64_t *out)
@@ -433,12 +532,26 @@ static void take_sets(elaborator *e, const gm_ast_declaration *from, gm_train *t
         gm_spelling_init(&spelling, from->sets[i]);
         for (size_t k = 0; k < e->program->data_count; k++)
             gm_spelling_offer(&spelling, e->program->data[k].name);
-        if (!is_declared(e, GM_AST_DATA_SET, from->sets[i]))
+        if (!is_declared(e, GM_AST_DATA_SET, from->sets[i]) && !e->incomplete)
             el_error(e, from->where, "there is no data set '%s'%s", from->sets[i], el_hint(e, &spelling));
     }
     if (!from->set_count && !from->iterations)
         el_error(e, from->where,
                  "a train block without data needs the length of an epoch: train epochs 10 of 100 iterations");
+}
+
+static void check_train_inputs(elaborator *e, const gm_train *train, size_t written_sets)
+{
+    if (train->set_count != written_sets || !written_sets)
+        return; /* a set that is missing was reported; without sets the program's user feeds the steps */
+    for (size_t i = 0; i < train->schedule_count; i++) {
+        bool again = false;
+        for (size_t k = 0; k < i; k++)
+            again = again || strcmp(train->schedule[k].name, train->schedule[i].name) == 0;
+        if (!again && train->schedule[i].kind == GM_SCHEDULE_STEP)
+            check_inputs(e, GM_ENTRY_STEP, train->schedule[i].name, train->sets, train->set_count,
+                         train->schedule[i].where);
+    }
 }
 
 static void take_train(elaborator *e, const gm_ast_declaration *from)
@@ -467,6 +580,7 @@ static void take_train(elaborator *e, const gm_ast_declaration *from)
     }
     for (size_t i = 0; i < from->entry_count; i++)
         take_schedule(e, &from->entries[i], train);
+    check_train_inputs(e, train, from->set_count);
 }
 
 static bool is_trained(const gm_program *program, const char *step)
@@ -504,7 +618,9 @@ static void check_reached(elaborator *e)
 
 static void refuse_import(elaborator *e, const gm_ast_declaration *declaration)
 {
-    el_unsupported(e, declaration->where, "`import` is not supported yet");
+    el_unsupported(e, declaration->where, "`import` is not supported yet: copy what '%s' declares into this file",
+                   declaration->text);
+    e->incomplete = true;
 }
 
 static void refuse_evaluate(elaborator *e, const gm_ast_declaration *declaration)
@@ -525,6 +641,14 @@ static void take_kind(elaborator *e, gm_ast_declaration_kind kind,
             take(e, &e->file->declarations[i]);
 }
 
+static bool has_import(const gm_ast_file *file)
+{
+    for (size_t i = 0; i < file->declaration_count; i++)
+        if (file->declarations[i].kind == GM_AST_IMPORT)
+            return true;
+    return false;
+}
+
 static const gm_ast_declaration *model_declaration(elaborator *e)
 {
     const gm_ast_declaration *model = NULL;
@@ -537,7 +661,7 @@ static const gm_ast_declaration *model_declaration(elaborator *e)
         else
             model = &e->file->declarations[i];
     }
-    if (!model)
+    if (!model && !has_import(e->file))
         el_error(e, (gm_location){e->file->name, 1, 1},
                  "the file must begin with: model NAME <gmodel = 1, opset = 21>");
     return model;
@@ -574,7 +698,7 @@ static gm_status elaborate(elaborator *e)
         return e->fatal;
     take_main(e, model);
     for (size_t i = 0; i < e->callable_count && e->fatal == GM_OK; i++)
-        if (is_network(&e->callables[i]))
+        if (is_network(&e->callables[i]) && !e->callables[i].failed)
             take_network(e, &e->callables[i]);
     close_calls(e);
     take_kind(e, GM_AST_STEP, take_entry);

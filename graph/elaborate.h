@@ -17,7 +17,7 @@
 #include "graph/program.h"
 
 #define EL_MAX_CALL_DEPTH 64
-#define EL_MAX_WORK       1000000 /* calls and nodes in one model: what nested doubling could blow up */
+#define EL_MAX_WORK       100000 /* calls and nodes of one model, which nested doubling could blow up */
 
 /* --- Values ------------------------------------------------------------------------------------------------------------ */
 typedef enum el_kind {
@@ -80,6 +80,7 @@ typedef struct el_frame {
     el_callable *callable; /* NULL: step or sample */
     bool prelude;          /* sees no consts of the file */
     el_names names;
+    el_names sizes; /* dimensions that inputs bound; a value of the same name hides one in expressions */
     bool has_ellipsis;
     int ellipsis_rank;
     gm_dim ellipsis[GM_MAX_RANK];
@@ -87,7 +88,8 @@ typedef struct el_frame {
     const char *owner;   /* of parameters: "discriminator", "generator.h0.Dense"; NULL: none may be made here */
     const char *network; /* that owns them */
     const char *statement_path, *statement_owner;
-    el_count *callees; /* of the current statement, to number repeated ones */
+    el_names statements; /* names so far: parameters and draws are called after them */
+    el_count *callees;   /* of the current statement, to number repeated ones */
     size_t callee_count, callee_capacity;
     bool training;
 } el_frame;
@@ -126,6 +128,7 @@ typedef struct elaborator {
     gm_program *program;
     const gm_ast_file *file;
     gm_status fatal;         /* no memory, or too much work: everything stops */
+    bool incomplete;         /* an `import` was refused: unknown names are silent */
     int errors, unsupported; /* diagnostics so far; how many of them name something that this library does not do */
 
     el_callable *callables;
@@ -147,6 +150,7 @@ typedef struct elaborator {
     size_t current_capacity, written_capacity;
     el_frame *frame;
     gm_location call_site; /* of the call into the prelude, where its errors are shown */
+    bool call_site_told;   /* the first of them was: the others follow from it */
     int depth;
     int64_t work;
     /* Statements of the step that are carried out at its end. */
@@ -222,7 +226,7 @@ bool el_header_inputs(elaborator *e, const gm_ast_signature *signature);
 /* Holds the type of a header or statement against a value; binds new symbols when `bind`. `what`: "input x of f". */
 bool el_match_type(elaborator *e, const gm_ast_type *type, gm_value_id id, bool bind, gm_location where,
                    const char *what);
-bool el_begin_statement(elaborator *e, const char *name);
+bool el_begin_statement(elaborator *e, const char *name, gm_location where);
 void el_assign_statement(elaborator *e, const gm_ast_statement *statement);
 void el_body(elaborator *e, const gm_ast_body *body);
 /* A network alone, in one mode. NULL: failed. */

@@ -41,13 +41,18 @@ static el_dim_state evaluate_dim(elaborator *e, const gm_ast_dim *dim, gm_dim *d
 {
     const char *name;
     bool symbol = is_symbol_name(dim->expression, &name);
-    el_name *found = name ? el_find(&e->frame->names, name) : NULL;
+    el_name *found = name ? el_find(&e->frame->sizes, name) : NULL;
     gm_spelling spelling;
     *name_out = name;
+    if (name && !found)
+        found = el_find(&e->frame->names, name);
     if (name && !found && !e->frame->prelude)
         found = el_find(&e->consts, name);
-    if (found)
-        return el_to_size(e, found->value, dim->where, "a dimension", dim_out) ? EL_DIM_KNOWN : EL_DIM_WRONG;
+    if (found) {
+        const char *what = gm_pool_printf(e->pool, "the dimension '%s'", name);
+        e->broken = e->broken || found->value.kind == EL_FAILED;
+        return what && el_to_size(e, found->value, dim->where, what, dim_out) ? EL_DIM_KNOWN : EL_DIM_WRONG;
+    }
     if (symbol)
         return EL_DIM_UNBOUND;
     if (!name)
@@ -163,7 +168,7 @@ static bool input_dims(elaborator *e, const gm_ast_parameter *input, int *rank_o
                 return false;
             if (state == EL_DIM_UNBOUND) {
                 dim = gm_dim_symbol(e->program->symbols, name);
-                if (!el_define(e, &e->frame->names, name, el_size(dim), item->where))
+                if (!el_define(e, &e->frame->sizes, name, el_size(dim), item->where))
                     return false;
             }
         }
@@ -255,7 +260,7 @@ static bool match_dims(elaborator *e, const gm_ast_type *type, const gm_value *v
             return false;
         }
         if (state == EL_DIM_UNBOUND) {
-            if (!el_define(e, &e->frame->names, name, el_size(actual), item->where)) {
+            if (!el_define(e, &e->frame->sizes, name, el_size(actual), item->where)) {
                 *wrong = true;
                 return false;
             }
@@ -292,9 +297,19 @@ bool el_match_type(elaborator *e, const gm_ast_type *type, gm_value_id id, bool 
 
 /* --- Statements --------------------------------------------------------------------------------------------------------------- */
 
-bool el_begin_statement(elaborator *e, const char *name)
+bool el_begin_statement(elaborator *e, const char *name, gm_location where)
 {
     el_frame *frame = e->frame;
+    el_name *old = el_find(&frame->statements, name);
+    if (old) {
+        el_error(e, where,
+                 "two statements are called '%s' (the other in line %d): parameters and random draws are named after "
+                 "them, so give one a label: [name] in front",
+                 name, old->where.line);
+        return false;
+    }
+    if (!el_define(e, &frame->statements, name, el_integer(0), where))
+        return false;
     frame->callee_count = 0;
     frame->statement_path = gm_pool_printf(e->pool, "%s%c%s", frame->path, frame->callable ? '.' : '/', name);
     frame->statement_owner = frame->owner ? gm_pool_printf(e->pool, "%s.%s", frame->owner, name) : NULL;
@@ -346,6 +361,7 @@ void el_assign_statement(elaborator *e, const gm_ast_statement *statement)
 {
     el_value *values = gm_pool_array(e->pool, statement->output_count + 1, sizeof *values);
     const char *name = statement->label;
+    el_name *old;
     for (size_t i = 0; i < statement->output_count && !name; i++)
         if (statement->outputs[i][0])
             name = statement->outputs[i];
@@ -353,8 +369,18 @@ void el_assign_statement(elaborator *e, const gm_ast_statement *statement)
         el_out_of_memory(e);
         return;
     }
-    if (!el_begin_statement(e, name ? name : "_"))
+    old = name && !statement->label ? el_find(&e->frame->names, name) : NULL;
+    if (old && old->value.kind != EL_STATE) {
+        el_error(e, statement->where, "'%s' has a value already, from line %d: each name gets one", name,
+                 old->where.line);
         return;
+    }
+    if (!el_begin_statement(e, name ? name : "_", statement->where)) {
+        for (size_t i = 0; i < statement->output_count; i++)
+            if (statement->outputs[i][0] && !el_find(&e->frame->names, statement->outputs[i]))
+                el_define(e, &e->frame->names, statement->outputs[i], el_failed, statement->where);
+        return;
+    }
     el_evaluate_many(e, statement->value, values, statement->output_count);
     for (size_t i = 0; i < statement->output_count; i++)
         if (statement->outputs[i][0])
@@ -472,8 +498,8 @@ static bool bind_training(elaborator *e, el_frame *frame, const gm_ast_expressio
         const gm_ast_attribute *item = &call->attributes.items[i];
         int64_t training;
         if (!item->name || strcmp(item->name, "training") != 0) {
-            el_error(e, item->where, "a network has one attribute, 'training' (0 or 1)%s%s",
-                     item->name ? "; found " : "", item->name ? item->name : "");
+            el_error(e, item->where, "a network has one attribute, 'training' (0 or 1)%s%s%s",
+                     item->name ? ", found '" : "", item->name ? item->name : "", item->name ? "'" : "");
             return false;
         }
         if (!el_to_integer(e, el_evaluate_attribute(e, item->value), item->where, "the attribute 'training'",
@@ -586,15 +612,15 @@ size_t el_call(elaborator *e, el_callable *callable, const gm_ast_expression *ca
         el_out_of_memory(e);
         return 0;
     }
+    if (callable->failed && !callable->running) {
+        e->broken = true;
+        return 0;
+    }
     if (!check_call(e, callable, call, wanted))
         return 0;
     for (size_t i = 0; i < call->item_count; i++)
         if ((values[i] = el_evaluate(e, call->items[i])).kind == EL_FAILED)
             return 0;
-    if (callable->failed) {
-        e->broken = true;
-        return 0;
-    }
     frame.prelude = callable->prelude;
     frame.training = caller->training;
     frame.path = el_callee_path(e, callable->name, network ? '/' : '.', &frame.owner);
@@ -606,8 +632,10 @@ size_t el_call(elaborator *e, el_callable *callable, const gm_ast_expression *ca
     if (!frame.path || !(network ? bind_training(e, &frame, call) : bind_attributes(e, &frame, call)) ||
         !bind_inputs(e, &frame, call, values))
         return 0;
-    if (callable->prelude && !e->call_site.file)
+    if (callable->prelude && !e->call_site.file) {
         e->call_site = call->where;
+        e->call_site_told = false;
+    }
     e->frame = &frame;
     e->depth++;
     callable->running = true;
@@ -641,6 +669,7 @@ gm_graph *el_network_graph(elaborator *e, el_callable *callable, bool training)
     gm_graph *graph = gm_graph_create(e->pool, e->program->symbols, callable->name);
     el_value *outputs = gm_pool_array(e->pool, signature->output_count + 1, sizeof *outputs);
     el_frame frame = {.declaration = declaration, .callable = callable, .training = training};
+    bool good;
     if (!graph || !outputs) {
         el_out_of_memory(e);
         return NULL;
@@ -650,7 +679,8 @@ gm_graph *el_network_graph(elaborator *e, el_callable *callable, bool training)
     frame.path = frame.owner = frame.network = callable->name;
     e->frame = &frame;
     callable->running = true;
-    if (el_header_inputs(e, signature)) {
+    good = el_header_inputs(e, signature);
+    if (good) {
         el_body(e, &declaration->body);
         if (!e->broken && collect_outputs(e, &frame, outputs, signature->output_count) == signature->output_count)
             for (size_t i = 0; i < signature->output_count; i++)
@@ -660,5 +690,5 @@ gm_graph *el_network_graph(elaborator *e, el_callable *callable, bool training)
     e->frame = NULL;
     el_take_graph_error(e);
     graph->path = graph->name;
-    return e->broken || e->fatal != GM_OK ? NULL : graph;
+    return !good || e->broken || e->fatal != GM_OK ? NULL : graph;
 }

@@ -26,9 +26,11 @@ const char *el_callee_path(elaborator *e, const char *name, char separator, cons
         callee = &frame->callees[frame->callee_count++];
         *callee = (el_count){name, 0};
     }
-    callee->count++;
-    if (callee->count > 1)
-        name = gm_pool_printf(e->pool, "%s_%d", name, callee->count);
+    do { /* a function may be called Dense_2 */
+        const char *plain = callee->name;
+        callee->count++;
+        name = callee->count == 1 ? plain : gm_pool_printf(e->pool, "%s_%d", plain, callee->count);
+    } while (name && callee->count > 1 && el_callable_find(e, name));
     path = name ? gm_pool_printf(e->pool, "%s%c%s", frame->statement_path, separator, name) : NULL;
     if (path && frame->statement_owner)
         owner = gm_pool_printf(e->pool, "%s.%s", frame->statement_owner, name);
@@ -145,10 +147,14 @@ static el_value name_value(elaborator *e, const char *name, gm_location where)
 {
     el_value value;
     el_name *found = e->frame ? el_find(&e->frame->names, name) : NULL;
+    if (!found && e->frame)
+        found = el_find(&e->frame->sizes, name);
     if (!found && (!e->frame || !e->frame->prelude))
         found = el_find(&e->consts, name);
-    if (found)
+    if (found) {
+        e->broken = e->broken || found->value.kind == EL_FAILED;
         return found->value;
+    }
     if (e->graph && state_value(e, name, &value))
         return value;
     if (in_step(e) && e->graph && is_progress(name))
@@ -163,6 +169,11 @@ static el_value path_value(elaborator *e, const gm_ast_expression *expression)
     gm_spelling spelling;
     if (expression->part_count == 1)
         return name_value(e, expression->parts[0], expression->where);
+    const gm_data_declaration *data = gm_program_data(e->program, expression->parts[0]);
+    for (size_t i = 0; data && i < data->field_count; i++)
+        if (strcmp(data->fields[i].name, expression->parts[1]) == 0)
+            return el_error(e, expression->where, "'%s' is a field of the data set '%s': make it an input of the step",
+                            expression->parts[1], data->name);
     if (find_declaration(e, GM_AST_DATA_SET, expression->parts[0]))
         return el_unsupported(e, expression->where, "tables and sizes of data sets ('%s.%s') are not supported yet",
                               expression->parts[0], expression->parts[1]);
@@ -290,9 +301,8 @@ static bool operator_attribute(elaborator *e, const gm_operator *op, const gm_as
     value = el_evaluate_attribute(e, item->value);
     shape = random && strcmp(item->name, "shape") == 0;
     if (has_size(value) && !shape) {
-        char text[160];
-        el_error(e, item->where, "attribute '%s' must be known at load; %s changes with the batch", item->name,
-                 el_describe(e, value, text, sizeof text));
+        el_error(e, item->where, "attribute '%s' must be known at load, but holds a size that changes with the batch",
+                 item->name);
         return false;
     }
     bool seed = random && strcmp(item->name, "seed") == 0;
@@ -435,6 +445,10 @@ static el_value detach_call(elaborator *e, const gm_ast_expression *call, el_val
 static size_t unknown_callable(elaborator *e, const char *name, gm_location where)
 {
     gm_spelling spelling;
+    if (e->incomplete) {
+        e->broken = true;
+        return 0;
+    }
     gm_spelling_init(&spelling, name);
     el_offer_callables(e, &spelling);
     for (size_t i = 0; i < gm_operator_count(); i++)
@@ -533,11 +547,17 @@ static const char *infix_operator(char op)
     return op == '+' ? "Add" : op == '-' ? "Sub" : op == '*' ? "Mul" : op == '/' ? "Div" : "Pow";
 }
 
-static bool arithmetic_operand(elaborator *e, el_value value, gm_location where)
+static bool arithmetic_operand(elaborator *e, el_value value, const gm_ast_expression *expression)
 {
     char text[160];
+    gm_location where = expression->where;
     if (value.kind == EL_FAILED)
         return false;
+    if (value.kind == EL_ABSENT && expression->kind == GM_AST_PATH) {
+        el_error(e, where, "'%s' has no value here (left out by `when`, or an output that this mode lacks)",
+                 expression->parts[0]);
+        return false;
+    }
     if (value.kind != EL_ABSENT && value.kind != EL_STRING && value.kind != EL_TYPE)
         return true;
     el_error(e, where, "arithmetic needs numbers or tensors, found %s", el_describe(e, value, text, sizeof text));
@@ -548,7 +568,7 @@ static el_value negate(elaborator *e, const gm_ast_expression *expression)
 {
     el_value value = el_evaluate(e, expression->items[0]);
     gm_value_id id;
-    if (!arithmetic_operand(e, value, expression->where))
+    if (!arithmetic_operand(e, value, expression->items[0]))
         return el_failed;
     if (value.kind == EL_NUMBER || (value.kind == EL_DIM && !e->graph)) {
         if (value.kind == EL_DIM)
@@ -576,7 +596,7 @@ static el_value binary(elaborator *e, const gm_ast_expression *expression)
     el_value a = el_evaluate(e, expression->items[0]), b = el_evaluate(e, expression->items[1]);
     gm_type type = GM_TYPE_UNDEFINED;
     gm_value_id inputs[2];
-    if (!arithmetic_operand(e, a, expression->where) || !arithmetic_operand(e, b, expression->where))
+    if (!arithmetic_operand(e, a, expression->items[0]) || !arithmetic_operand(e, b, expression->items[1]))
         return el_failed;
     if (is_scalar_constant(a) && is_scalar_constant(b))
         return el_arithmetic(e, expression->op, a, b, expression->where);

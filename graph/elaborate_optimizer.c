@@ -316,11 +316,12 @@ bool el_optimizer_emit(elaborator *e, const el_minimize *minimize, const char *s
         return el_out_of_memory(e), false;
     if (!node_attributes(e, &minimize->use, attributes, &attribute_count))
         return false;
-    e->graph->path = path;
+    e->graph->path = minimize->path;
     e->graph->where = minimize->statement->where;
     count = count_update(e, minimize, step, network);
     if (!count)
         return false;
+    e->graph->path = path;
     inputs[input_count++] = minimize->rate;
     if (optimizer->counts)
         inputs[input_count++] = count;

@@ -7,14 +7,48 @@
 static const char *const keywords[] = {"assignment", "param", "buffer", "minimize", "update",
                                        "report",     "write", "mean",   "result"};
 
-/* "minimize", "minimize_2", ...: these statements have no outputs to be called after. */
-static const char *keyword_name(elaborator *e, gm_ast_statement_kind kind)
+static bool is_assignment(const elaborator *e, const char *name)
 {
-    int count = ++e->keyword_count[kind];
-    const char *name = count == 1 ? keywords[kind] : gm_pool_printf(e->pool, "%s_%d", keywords[kind], count);
-    if (!name)
+    const gm_ast_body *body = &e->frame->declaration->body;
+    for (size_t i = 0; i < body->count; i++) {
+        const gm_ast_statement *statement = &body->statements[i];
+        if (statement->kind != GM_AST_ASSIGN)
+            continue;
+        if (statement->label && strcmp(statement->label, name) == 0)
+            return true;
+        for (size_t k = 0; k < statement->output_count; k++)
+            if (strcmp(statement->outputs[k], name) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* "minimize", "minimize_2", ...: these statements have no outputs to be called after. */
+static bool begin_keyword(elaborator *e, const gm_ast_statement *statement)
+{
+    const char *name = NULL;
+    do {
+        int count = ++e->keyword_count[statement->kind];
+        const char *word = keywords[statement->kind];
+        name = count == 1 ? word : gm_pool_printf(e->pool, "%s_%d", word, count);
+        if (!name) {
+            el_out_of_memory(e);
+            return false;
+        }
+    } while (is_assignment(e, name));
+    return el_begin_statement(e, name, statement->where);
+}
+
+/* An item is called by its name: "picture"; where a statement has that name already, "write.picture". */
+static bool begin_item(elaborator *e, const gm_ast_item *item, const char *name, const char *word)
+{
+    if (is_assignment(e, name) || el_find(&e->frame->statements, name))
+        name = gm_pool_printf(e->pool, "%s.%s", word, name);
+    if (!name) {
         el_out_of_memory(e);
-    return name;
+        return false;
+    }
+    return el_begin_statement(e, name, item->where);
 }
 
 /* --- Paths behind over, except, update ------------------------------------------------------------------------------------------ */
@@ -111,9 +145,8 @@ static gm_value_id scalar_value(elaborator *e, el_value value, gm_location where
 static void minimize_statement(elaborator *e, const gm_ast_statement *statement)
 {
     el_minimize minimize = {.statement = statement};
-    const char *name = keyword_name(e, statement->kind);
     char text[160];
-    if (!name || !el_begin_statement(e, name))
+    if (!begin_keyword(e, statement))
         return;
     minimize.path = e->frame->statement_path;
     minimize.loss = scalar_value(e, el_evaluate(e, statement->value), statement->where, "the loss of a minimize");
@@ -158,7 +191,7 @@ static void report_item(elaborator *e, const gm_ast_item *item)
     const char *name = item_name(e, item, "report"), *what;
     el_name *old;
     gm_value_id id;
-    if (!name || !el_begin_statement(e, name))
+    if (!name)
         return;
     old = el_find(&e->columns, name);
     if (old) {
@@ -167,7 +200,7 @@ static void report_item(elaborator *e, const gm_ast_item *item)
         return;
     }
     what = gm_pool_printf(e->pool, "the report '%s'", name);
-    if (!what || !el_define(e, &e->columns, name, el_string(name), item->where))
+    if (!what || !begin_item(e, item, name, "report") || !el_define(e, &e->columns, name, el_string(name), item->where))
         return;
     id = scalar_value(e, el_evaluate(e, item->value), item->where, what);
     if (id && gm_value_of(e->graph, id)->type != GM_FLOAT)
@@ -211,13 +244,15 @@ static void write_item(elaborator *e, const gm_ast_item *item)
     gm_write write = {.name = name};
     el_value value;
     gm_value_id id;
-    if (!name || !el_begin_statement(e, name) || !write_format(e, item, &write.format))
+    if (!name || !write_format(e, item, &write.format))
         return;
     for (size_t i = 0; i < e->write_count; i++)
         if (strcmp(e->writes[i].name, name) == 0) {
             el_error(e, item->where, "this sample writes '%s' twice", name);
             return;
         }
+    if (!begin_item(e, item, name, "write"))
+        return;
     value = el_evaluate(e, item->value);
     id = el_to_tensor(e, value, value.kind == EL_NUMBER ? GM_FLOAT : GM_TYPE_UNDEFINED, item->where);
     if (!id || !gm_pool_grow(e->pool, (void **)&e->writes, &e->write_capacity, e->write_count + 1, sizeof write))
@@ -411,12 +446,11 @@ static gm_state_kind last_kind_under(const elaborator *e, const char *target)
 
 static bool carry_out_update(elaborator *e, const gm_ast_statement *statement)
 {
-    const char *name = keyword_name(e, statement->kind);
     const char *target = checked_path(e, &statement->paths[0], "update", GM_STATE_BUFFER);
     size_t count = e->program->state_count;
     gm_state_kind last_kind;
     bool good = true;
-    if (!name || !target || !el_begin_statement(e, name))
+    if (!target || !begin_keyword(e, statement))
         return false;
     last_kind = last_kind_under(e, target);
     for (size_t i = 0; i < count && good; i++) {
@@ -475,14 +509,14 @@ static bool finish_step(elaborator *e, const gm_ast_declaration *declaration, gm
 /* N is the batch in every step, with data or without. */
 static bool define_batch(elaborator *e, gm_location where)
 {
-    if (el_find(&e->frame->names, "N") || el_find(&e->consts, "N"))
+    if (el_find(&e->frame->sizes, "N") || el_find(&e->consts, "N"))
         return true;
-    return el_define(e, &e->frame->names, "N", el_size(gm_dim_symbol(e->program->symbols, "N")), where);
+    return el_define(e, &e->frame->sizes, "N", el_size(gm_dim_symbol(e->program->symbols, "N")), where);
 }
 
 bool el_step_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entry *entry)
 {
-    bool step = declaration->kind == GM_AST_STEP;
+    bool step = declaration->kind == GM_AST_STEP, good;
     el_frame frame = {.declaration = declaration, .path = declaration->names[0], .training = step};
     gm_graph *graph = gm_graph_create(e->pool, e->program->symbols, declaration->names[0]);
     if (!graph)
@@ -495,9 +529,10 @@ bool el_step_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entr
     e->write_count = e->write_capacity = 0;
     memset(e->keyword_count, 0, sizeof e->keyword_count);
     e->frame = &frame;
-    if (el_header_inputs(e, &declaration->signature) && (!step || define_batch(e, declaration->where)))
+    good = el_header_inputs(e, &declaration->signature) && (!step || define_batch(e, declaration->where));
+    if (good)
         el_body(e, &declaration->body);
-    if (step && !e->broken && e->fatal == GM_OK)
+    if (step && good && !e->broken && e->fatal == GM_OK)
         finish_step(e, declaration, entry);
     e->frame = NULL;
     el_take_graph_error(e);
@@ -505,5 +540,5 @@ bool el_step_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entr
     entry->writes = e->writes;
     entry->write_count = e->write_count;
     graph->path = graph->name;
-    return !e->broken && e->fatal == GM_OK;
+    return good && !e->broken && e->fatal == GM_OK;
 }

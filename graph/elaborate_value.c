@@ -17,8 +17,9 @@ gm_location el_place(const elaborator *e, gm_location where)
 static el_value diagnose(elaborator *e, gm_location where, const char *format, va_list arguments)
 {
     char text[1024];
-    if (e->fatal != GM_OK)
+    if (e->fatal != GM_OK || (e->call_site.file && e->call_site_told))
         return el_failed;
+    e->call_site_told = true;
     vsnprintf(text, sizeof text, format, arguments);
     gm_diagnose(e->context, el_place(e, where), "%s", text);
     e->errors++;
@@ -67,6 +68,7 @@ bool el_take_graph_error(elaborator *e)
         return true;
     }
     /* gm_node_fail has added its line already */
+    e->call_site_told = true;
     e->errors++;
     e->unsupported += status == GM_ERROR_UNSUPPORTED;
     for (el_frame *frame = e->frame; frame; frame = (el_frame *)frame->parent)
@@ -570,13 +572,6 @@ el_name *el_find(const el_names *names, const char *name)
 bool el_define(elaborator *e, el_names *names, const char *name, el_value value, gm_location where)
 {
     el_name *old = el_find(names, name);
-    if (old && name[0] >= 'A' && name[0] <= 'Z' && (old->value.kind == EL_DIM || old->value.kind == EL_NUMBER) &&
-        (value.kind == EL_STATE || value.kind == EL_TENSOR)) {
-        /* a size that the header binds gives way: float[N, C, H, W] x and `param W` go together */
-        old->value = value;
-        old->where = where;
-        return true;
-    }
     if (old) {
         if (old->value.kind != EL_FAILED || value.kind != EL_FAILED)
             el_error(e, where, "the name '%s' is used twice here; it was first given at line %d", name,

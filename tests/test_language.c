@@ -162,7 +162,7 @@ static const gm_mistake mistakes[] = {
      "import \"x.gmodel\"\n"
      "model m <gmodel = 1, opset = 21>\n"
      "network net (float[N, 4] x) => (float[N, 2] y) { y = Dense <2> (x) }\n",
-     "t.gmodel:1:1: `import` is not supported yet"},
+     "t.gmodel:1:1: `import` is not supported yet: copy what 'x.gmodel' declares into this file"},
     {"load", HEAD "network j = load(\"c.gmodel\", \"c\")\n",
      "t.gmodel:2:1: networks made by `load` and `copy` are not supported yet"},
     {"evaluate", HEAD NET "evaluate e on t (float[N, 4] x) { mean m = net(x) }\n",
