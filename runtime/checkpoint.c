@@ -44,13 +44,18 @@ gm_status gm_store_restore(gm_store *store, const gm_container *container, bool 
     return GM_OK;
 }
 
-static gm_status dense_copy(const gm_store *store, gm_pool *pool, uint32_t state, gm_named_tensor *named)
+/* The entry as a dense tensor: the store's own memory where that is plain, else a copy. */
+static gm_status dense_tensor(const gm_store *store, gm_pool *pool, uint32_t state, gm_named_tensor *named)
 {
     gm_tensor shape = gm_store_describe(store, state);
-    gm_tensor *tensor = gm_tensor_create(pool, shape.type, shape.rank, shape.dims);
+    gm_tensor *tensor;
+    shape.data = (void *)(uintptr_t)gm_store_plain_data(store, state); /* only read */
+    tensor = shape.data ? gm_pool_copy(pool, &shape, sizeof shape)
+                        : gm_tensor_create(pool, shape.type, shape.rank, shape.dims);
     if (!tensor)
         return GM_ERROR_MEMORY;
-    GM_TRY(gm_store_read(store, state, tensor->data));
+    if (!shape.data)
+        GM_TRY(gm_store_read(store, state, tensor->data));
     *named = (gm_named_tensor){store->program->states[state].path, tensor};
     return GM_OK;
 }
@@ -77,9 +82,9 @@ static gm_status encode(const gm_store *store, gm_pool *pool, bool training, con
         return GM_ERROR_MEMORY;
     for (size_t i = 0; i < program->state_count; i++) {
         if (!is_training_state(program->states[i].kind))
-            GM_TRY(dense_copy(store, pool, (uint32_t)i, &parameters[container.parameter_count++]));
+            GM_TRY(dense_tensor(store, pool, (uint32_t)i, &parameters[container.parameter_count++]));
         else if (training)
-            GM_TRY(dense_copy(store, pool, (uint32_t)i, &rest[container.training_count++]));
+            GM_TRY(dense_tensor(store, pool, (uint32_t)i, &rest[container.training_count++]));
     }
     for (size_t i = 0; training && i < extra_count; i++)
         rest[container.training_count++] = extra[i];

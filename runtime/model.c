@@ -78,7 +78,7 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
     GM_TRY(gm_program_compile(model->context, text, bytes, container ? container->sources[0].name : name, settings,
                               setting_count, &model->program));
     model->seed = options->has_seed ? options->seed : model->program->seed;
-    GM_TRY(gm_store_create(model->context, model->program, &model->store));
+    GM_TRY(gm_store_create(model->context, model->program, false, &model->store));
     if (container)
         return gm_store_restore(model->store, container, false, name);
     return gm_store_initialize(model->store, model->seed);

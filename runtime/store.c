@@ -25,6 +25,12 @@ static gm_status allocate(gm_context *context, const gm_program *program, gm_sto
     return GM_OK;
 }
 
+/* Part of the model itself, not of its training. */
+static bool is_model_state(const gm_state_entry *entry)
+{
+    return entry->kind == GM_STATE_PARAMETER || entry->kind == GM_STATE_BUFFER;
+}
+
 gm_tensor gm_store_describe(const gm_store *store, uint32_t state)
 {
     const gm_state_entry *entry = &store->program->states[state];
@@ -33,7 +39,7 @@ gm_tensor gm_store_describe(const gm_store *store, uint32_t state)
     return tensor;
 }
 
-gm_status gm_store_create(gm_context *context, const gm_program *program, gm_store **store_out)
+gm_status gm_store_create(gm_context *context, const gm_program *program, bool training, gm_store **store_out)
 {
     gm_store *store;
     GM_TRY(allocate(context, program, &store));
@@ -42,6 +48,8 @@ gm_status gm_store_create(gm_context *context, const gm_program *program, gm_sto
         gm_store_entry *entry = &store->entries[i];
         entry->bytes = gm_tensor_bytes(&shape);
         entry->layout = gm_layout_any;
+        if (!training && !is_model_state(&program->states[i]))
+            continue;
         entry->data = gm_alloc(context, entry->bytes);
         if (!entry->data) {
             gm_store_destroy(store);
@@ -83,7 +91,8 @@ gm_status gm_store_initialize(gm_store *store, uint64_t seed)
     for (size_t i = 0; i < store->program->state_count; i++) {
         gm_tensor target = gm_store_describe(store, (uint32_t)i);
         target.data = store->entries[i].data;
-        GM_TRY(gm_initialize_state(store->context, &store->program->states[i], seed, &target));
+        if (target.data)
+            GM_TRY(gm_initialize_state(store->context, &store->program->states[i], seed, &target));
     }
     return GM_OK;
 }
@@ -126,6 +135,8 @@ gm_status gm_store_choose_layout(gm_store *store, uint32_t state, gm_layout layo
         entry->layout = layout;
         return GM_OK;
     }
+    if (!entry->data) /* a plan that is only looked at */
+        return gm_layout_keep(store->context, layout, &entry->layout);
     fresh = gm_alloc(store->context, entry->bytes);
     if (!fresh)
         return GM_ERROR_MEMORY;
@@ -149,6 +160,11 @@ gm_status gm_store_choose_layout(gm_store *store, uint32_t state, gm_layout layo
 static gm_layout held_layout(const gm_store_entry *entry)
 {
     return gm_layout_is_any(entry->layout) ? gm_layout_plain : entry->layout;
+}
+
+const void *gm_store_plain_data(const gm_store *store, uint32_t state)
+{
+    return gm_layout_is_plain(held_layout(&store->entries[state])) ? store->entries[state].data : NULL;
 }
 
 gm_status gm_store_read(const gm_store *store, uint32_t state, void *data)

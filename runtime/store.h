@@ -21,8 +21,9 @@ typedef struct gm_store {
     size_t bytes;            /* owned memory of all entries */
 } gm_store;
 
-/* Zeroed memory for every entry. The program must live longer. */
-gm_status gm_store_create(gm_context *context, const gm_program *program, gm_store **store_out);
+/* Zeroed memory for every entry; without `training` only for parameters and buffers (the data of the others is NULL). The
+ * program must live longer. */
+gm_status gm_store_create(gm_context *context, const gm_program *program, bool training, gm_store **store_out);
 /* Reads the entries of `base` (which must be plain and outlive it), copying only what a plan wants in another layout.
  */
 gm_status gm_store_view(const gm_store *base, gm_store **store_out);
@@ -32,6 +33,8 @@ void gm_store_destroy(gm_store *store); /* NULL is a no-op */
 gm_status gm_store_initialize(gm_store *store, uint64_t seed);
 /* Gives an entry that is still `any` its layout, converting the contents. */
 gm_status gm_store_choose_layout(gm_store *store, uint32_t state, gm_layout layout);
+/* The entry's contents where they are dense row-major, else NULL. */
+const void *gm_store_plain_data(const gm_store *store, uint32_t state);
 /* Dense row-major copies out of and into an entry. */
 gm_status gm_store_read(const gm_store *store, uint32_t state, void *data);
 gm_status gm_store_write(gm_store *store, uint32_t state, const void *data);

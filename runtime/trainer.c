@@ -4,6 +4,7 @@
 #include "graph/operator.h"
 #include "runtime/context.h"
 #include "runtime/file.h"
+#include "runtime/initialize.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -52,8 +53,14 @@ static gm_status collect_steps(gm_trainer *trainer)
 static gm_status copy_model(gm_trainer *trainer)
 {
     const gm_store *from = trainer->model->store;
-    for (size_t i = 0; i < trainer->program->state_count; i++)
-        memcpy(trainer->store->entries[i].data, from->entries[i].data, from->entries[i].bytes);
+    for (size_t i = 0; i < trainer->program->state_count; i++) {
+        gm_tensor slot = gm_store_describe(trainer->store, (uint32_t)i);
+        slot.data = trainer->store->entries[i].data;
+        if (from->entries[i].data)
+            memcpy(slot.data, from->entries[i].data, from->entries[i].bytes);
+        else
+            GM_TRY(gm_initialize_state(trainer->context, &trainer->program->states[i], trainer->model->seed, &slot));
+    }
     return GM_OK;
 }
 
@@ -89,7 +96,7 @@ gm_status gm_trainer_create(const gm_model *model, const gm_trainer_options *opt
     trainer->model->users++;
     status = collect_steps(trainer);
     if (status == GM_OK)
-        status = gm_store_create(trainer->context, trainer->program, &trainer->store);
+        status = gm_store_create(trainer->context, trainer->program, true, &trainer->store);
     if (status == GM_OK)
         status = copy_model(trainer);
     if (status == GM_OK && own.resume)

@@ -142,6 +142,19 @@ START_TEST(parameters_can_be_read_after_their_plan_is_gone)
 }
 END_TEST
 
+/* gmrun inspect --plan: a step over a model that is not in training, whose optimizer slots have no memory. */
+START_TEST(a_step_can_be_planned_without_memory_for_its_slots)
+{
+    gm_store *shown;
+    gm_plan_options options = {.batch = 16};
+    gm_plan *plan;
+    require(gm_store_create(context, program, false, &shown));
+    require(gm_plan_create(context, gm_program_entry(program, GM_ENTRY_STEP, "play")->graph, shown, &options, &plan));
+    gm_plan_destroy(plan);
+    gm_store_destroy(shown);
+}
+END_TEST
+
 START_TEST(a_batch_that_does_not_fit_is_refused_before_allocating)
 {
     gm_plan_options options = {.batch = _i ? INT64_C(1) << 28 : INT64_C(1) << 40};
@@ -157,7 +170,7 @@ static void open_program(void)
 {
     ck_assert_int_eq(gm_context_create(NULL, &context), GM_OK);
     require(gm_program_compile(context, text, strlen(text), "small.gmodel", NULL, 0, &program));
-    require(gm_store_create(context, program, &store));
+    require(gm_store_create(context, program, true, &store));
     require(gm_store_initialize(store, 1));
 }
 
@@ -180,6 +193,7 @@ int main(void)
     tcase_add_test(tests, no_instruction_reads_what_was_overwritten_in_place);
     tcase_add_test(tests, updates_come_after_every_reader_of_their_parameters);
     tcase_add_test(tests, one_layout_change_of_a_value_is_made_once);
+    tcase_add_test(tests, a_step_can_be_planned_without_memory_for_its_slots);
     tcase_add_test(tests, parameters_can_be_read_after_their_plan_is_gone);
     tcase_add_loop_test(tests, a_batch_that_does_not_fit_is_refused_before_allocating, 0, 2);
     suite_add_tcase(suite, tests);
