@@ -68,9 +68,12 @@ static bool check_model_attributes(elaborator *e, const gm_ast_declaration *decl
             found = found || strcmp(name, known[k]) == 0;
             gm_spelling_offer(&spelling, known[k]);
         }
-        if (found)
+        if (found && attribute_named(&declaration->attributes, name) == attribute)
             continue;
-        el_error(e, attribute->where, "unknown attribute '%s' of model%s", name, el_hint(e, &spelling));
+        if (found)
+            el_error(e, attribute->where, "the attribute '%s' is given twice", name);
+        else
+            el_error(e, attribute->where, "unknown attribute '%s' of model%s", name, el_hint(e, &spelling));
         return false;
     }
     return true;
@@ -90,8 +93,9 @@ static void take_model(elaborator *e, const gm_ast_declaration *declaration)
                  e->program->name);
     else if (whole_attribute(e, gmodel, &version) && version != 1)
         el_error(e, gmodel->where, "this is version %lld of the language; version 1 is known here", (long long)version);
-    if (opset)
-        whole_attribute(e, opset, &e->program->opset);
+    if (opset && whole_attribute(e, opset, &e->program->opset) && e->program->opset < 1)
+        el_error(e, opset->where, "the opset is a version of ONNX, such as 21; found %lld",
+                 (long long)e->program->opset);
     if (seeded && whole_attribute(e, seeded, &seed))
         e->program->seed = (uint64_t)seed;
 }
@@ -191,8 +195,14 @@ static bool take_range(elaborator *e, const gm_ast_expression *range, gm_data_fi
         return false;
     }
     field->has_range = true;
-    return el_to_number(e, value.items[0], range->where, "the low end of the range", &field->low) &&
-           el_to_number(e, value.items[1], range->where, "the high end of the range", &field->high);
+    if (!el_to_number(e, value.items[0], range->where, "the low end of the range", &field->low) ||
+        !el_to_number(e, value.items[1], range->where, "the high end of the range", &field->high))
+        return false;
+    if (field->low < field->high)
+        return true;
+    el_error(e, range->where, "the range of a field goes from low to high, found [%.9g, %.9g]", field->low,
+             field->high);
+    return false;
 }
 
 static bool take_field(elaborator *e, const gm_ast_field *from, gm_data_field *field)
@@ -218,6 +228,17 @@ static bool take_field(elaborator *e, const gm_ast_field *from, gm_data_field *f
         field->dims[i] = dims[i];
     }
     return good && (!from->range || take_range(e, from->range, field));
+}
+
+static bool is_field_twice(elaborator *e, const gm_ast_declaration *from, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(from->fields[i].name, from->fields[index].name) == 0) {
+            el_error(e, from->fields[index].where, "the data set '%s' has two fields called '%s'", from->names[0],
+                     from->fields[i].name);
+            return true;
+        }
+    return false;
 }
 
 static void take_data(elaborator *e, const gm_ast_declaration *from)
@@ -248,7 +269,7 @@ static void take_data(elaborator *e, const gm_ast_declaration *from)
     }
     data->attributes = attributes;
     for (size_t i = 0; i < from->field_count; i++)
-        if (take_field(e, &from->fields[i], &data->fields[data->field_count]))
+        if (!is_field_twice(e, from, i) && take_field(e, &from->fields[i], &data->fields[data->field_count]))
             data->field_count++;
     e->program->data_count++;
 }

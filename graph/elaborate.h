@@ -149,6 +149,7 @@ typedef struct elaborator {
     bool *written;        /* per state: assigned at the end of the step */
     size_t current_capacity, written_capacity;
     el_frame *frame;
+    bool whole_sizes;      /* in shapes, lists and attributes N / 2 must be a size; elsewhere it is a real number */
     gm_location call_site; /* of the call into the prelude, where its errors are shown */
     bool call_site_told;   /* the first of them was: the others follow from it */
     int depth;
@@ -187,6 +188,8 @@ el_value el_tensor(gm_value_id id);
 el_value el_string(const char *text);
 bool el_is_constant(el_value value); /* number, size, string, list of them, type */
 const char *el_describe(elaborator *e, el_value value, char *buffer, size_t bytes);
+/* A whole size for every batch: false where there is none; nothing is reported. */
+bool el_size_arithmetic(elaborator *e, char op, el_value a, el_value b, el_value *result_out);
 el_value el_arithmetic(elaborator *e, char op, el_value a, el_value b, gm_location where);
 /* The whole number behind a constant; reports otherwise. `what` as in "the batch". */
 bool el_to_integer(elaborator *e, el_value value, gm_location where, const char *what, int64_t *out);

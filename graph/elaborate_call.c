@@ -56,8 +56,9 @@ static el_dim_state evaluate_dim(elaborator *e, const gm_ast_dim *dim, gm_dim *d
     if (symbol)
         return EL_DIM_UNBOUND;
     if (!name)
-        return el_to_size(e, el_evaluate(e, dim->expression), dim->where, "a dimension", dim_out) ? EL_DIM_KNOWN
-                                                                                                  : EL_DIM_WRONG;
+        return el_to_size(e, el_evaluate_attribute(e, dim->expression), dim->where, "a dimension", dim_out)
+                   ? EL_DIM_KNOWN
+                   : EL_DIM_WRONG;
     gm_spelling_init(&spelling, name);
     el_offer_names(&e->frame->names, &spelling);
     if (!e->frame->prelude)
@@ -68,6 +69,11 @@ static el_dim_state evaluate_dim(elaborator *e, const gm_ast_dim *dim, gm_dim *d
         "capital letter%s",
         name, el_hint(e, &spelling));
     return EL_DIM_WRONG;
+}
+
+static size_t add_dim_text(char *buffer, size_t bytes, size_t length, const char *name)
+{
+    return (size_t)snprintf(buffer + length, bytes - length, "%s%.30s", strchr(buffer, '[') ? ", " : "[", name);
 }
 
 /* "float[N, 100]": known sizes as numbers. */
@@ -82,8 +88,14 @@ static const char *type_text(elaborator *e, const gm_ast_type *type, char *buffe
         const char *name = "?";
         char number[32];
         gm_dim dim = 0;
-        length += (size_t)snprintf(buffer + length, bytes - length, i ? ", " : "[");
-        if (type->dims[i].kind == GM_AST_DIM_ELLIPSIS) {
+        bool ellipsis = type->dims[i].kind == GM_AST_DIM_ELLIPSIS;
+        if (ellipsis && e->frame->has_ellipsis) {
+            for (int k = 0; k < e->frame->ellipsis_rank && length + 40 < bytes; k++)
+                length += add_dim_text(buffer, bytes, length,
+                                       gm_dim_print(e->program->symbols, e->frame->ellipsis[k], number, sizeof number));
+            continue;
+        }
+        if (ellipsis) {
             name = "...";
         } else if (type->dims[i].kind == GM_AST_DIM_EXPRESSION) {
             int errors = e->errors;
@@ -93,9 +105,9 @@ static const char *type_text(elaborator *e, const gm_ast_type *type, char *buffe
             if (e->errors != errors || !name)
                 name = "?";
         }
-        length += (size_t)snprintf(buffer + length, bytes - length, "%.30s", name);
+        length += add_dim_text(buffer, bytes, length, name);
     }
-    snprintf(buffer + length, bytes - length, type->dim_count ? "]" : "[]");
+    snprintf(buffer + length, bytes - length, strchr(buffer, '[') ? "]" : "[]");
     return buffer;
 }
 
@@ -447,7 +459,8 @@ static bool unknown_attributes(elaborator *e, const el_callable *callable, const
             gm_spelling_offer(&spelling, header->items[k].name);
         }
         for (size_t k = 0; k < i; k++)
-            if (item->name && written->items[k].name && strcmp(written->items[k].name, item->name) == 0) {
+            if (item->name && known &&
+                strcmp(written->items[k].name ? written->items[k].name : header->items[k].name, item->name) == 0) {
                 el_error(e, item->where, "the attribute '%s' is given twice", item->name);
                 return true;
             }
@@ -549,6 +562,11 @@ static size_t collect_outputs(elaborator *e, el_frame *frame, el_value *outputs,
         el_name *found = el_find(&frame->names, output->name);
         gm_spelling spelling;
         gm_value_id id;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(signature->outputs[k].name, output->name) == 0) {
+                el_error(e, output->where, "'%s' has two outputs called '%s'", frame->callable->name, output->name);
+                return 0;
+            }
         if (!found) {
             gm_spelling_init(&spelling, output->name);
             el_offer_names(&frame->names, &spelling);

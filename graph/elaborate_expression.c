@@ -131,6 +131,8 @@ static el_value unknown_name(elaborator *e, const char *name, gm_location where)
     if (callable)
         return el_error(e, where, "'%s' is a %s: call it with ( )", name,
                         callable->declaration->kind == GM_AST_NETWORK ? "network" : "function");
+    if (strcmp(name, "N") == 0 && e->frame && e->frame->declaration && e->frame->declaration->kind == GM_AST_SAMPLE)
+        return el_error(e, where, "N, the batch, is known only in steps and networks: write a number in a sample");
     if (find_declaration(e, GM_AST_DATA_SET, name))
         return el_error(e, where, "'%s' is a data set, not a value: take its fields as inputs of the step", name);
     if (is_progress(name))
@@ -166,9 +168,17 @@ static el_value path_value(elaborator *e, const gm_ast_expression *expression)
 {
     const char *path;
     el_value value;
+    el_name *found;
     gm_spelling spelling;
     if (expression->part_count == 1)
         return name_value(e, expression->parts[0], expression->where);
+    path = el_join(e, expression->parts, expression->part_count);
+    if (!path)
+        return el_failed;
+    if (e->frame && (found = el_find(&e->frame->names, path))) { /* an input such as photos.image */
+        e->broken = e->broken || found->value.kind == EL_FAILED;
+        return found->value;
+    }
     const gm_data_declaration *data = gm_program_data(e->program, expression->parts[0]);
     for (size_t i = 0; data && i < data->field_count; i++)
         if (strcmp(data->fields[i].name, expression->parts[1]) == 0)
@@ -177,9 +187,8 @@ static el_value path_value(elaborator *e, const gm_ast_expression *expression)
     if (find_declaration(e, GM_AST_DATA_SET, expression->parts[0]))
         return el_unsupported(e, expression->where, "tables and sizes of data sets ('%s.%s') are not supported yet",
                               expression->parts[0], expression->parts[1]);
-    path = el_join(e, expression->parts, expression->part_count);
-    if (!path || (e->graph && state_value(e, path, &value)))
-        return path ? value : el_failed;
+    if (e->graph && state_value(e, path, &value))
+        return value;
     gm_spelling_init(&spelling, path);
     for (size_t i = 0; i < e->program->state_count; i++)
         gm_spelling_offer(&spelling, e->program->states[i].path);
@@ -479,7 +488,7 @@ static bool evaluate_arguments(elaborator *e, const gm_ast_expression *call, el_
     return good;
 }
 
-static size_t evaluate_call(elaborator *e, const gm_ast_expression *call, el_value *outputs, size_t wanted)
+static size_t evaluate_named_call(elaborator *e, const gm_ast_expression *call, el_value *outputs, size_t wanted)
 {
     const char *name = el_join(e, call->parts, call->part_count);
     el_callable *callable;
@@ -501,6 +510,10 @@ static size_t evaluate_call(elaborator *e, const gm_ast_expression *call, el_val
         return 0;
     }
     if (strcmp(name, "gradient") == 0 || strcmp(name, "detach") == 0) {
+        if (call->attributes.count) {
+            el_error(e, call->attributes.items[0].where, "'%s' has no attributes", name);
+            return 0;
+        }
         if (!evaluate_arguments(e, call, values))
             return 0;
         outputs[0] = name[0] == 'g' ? gradient_call(e, call, values) : detach_call(e, call, values);
@@ -514,6 +527,17 @@ static size_t evaluate_call(elaborator *e, const gm_ast_expression *call, el_val
     if (!op)
         return unknown_callable(e, name, call->where);
     return evaluate_arguments(e, call, values) ? operator_call(e, op, call, values, outputs, wanted) : 0;
+}
+
+/* Inside the arguments of a call sizes are numbers again, wherever the call stands. */
+static size_t evaluate_call(elaborator *e, const gm_ast_expression *call, el_value *outputs, size_t wanted)
+{
+    bool whole_sizes = e->whole_sizes;
+    size_t count;
+    e->whole_sizes = false;
+    count = evaluate_named_call(e, call, outputs, wanted);
+    e->whole_sizes = whole_sizes;
+    return count;
 }
 
 size_t el_evaluate_many(elaborator *e, const gm_ast_expression *expression, el_value *outputs, size_t wanted)
@@ -570,14 +594,14 @@ static el_value negate(elaborator *e, const gm_ast_expression *expression)
     gm_value_id id;
     if (!arithmetic_operand(e, value, expression->items[0]))
         return el_failed;
-    if (value.kind == EL_NUMBER || (value.kind == EL_DIM && !e->graph)) {
+    if (value.kind == EL_NUMBER || (value.kind == EL_DIM && (!e->graph || e->whole_sizes))) {
         if (value.kind == EL_DIM)
             return el_error(e, expression->where, "a size cannot be negative");
         if (value.is_float || value.integer == INT64_MIN)
             return el_real(-value.number);
         return el_integer(-value.integer);
     }
-    id = el_to_tensor(e, value, GM_TYPE_UNDEFINED, expression->where);
+    id = el_to_tensor(e, value, value.kind == EL_DIM ? GM_FLOAT : GM_TYPE_UNDEFINED, expression->where);
     return id ? el_tensor(el_emit(e, "Neg", expression->where, &id, 1)) : el_failed;
 }
 
@@ -591,6 +615,14 @@ static bool is_scalar_constant(el_value value)
     return value.kind == EL_NUMBER || value.kind == EL_DIM;
 }
 
+/* 1 / N, N / 2, 0.5 * N: no sizes, but numbers all the same where a number may stand. */
+static bool is_real_of_size(elaborator *e, char op, el_value a, el_value b)
+{
+    el_value size;
+    return e->graph && !e->whole_sizes && (a.kind == EL_DIM || b.kind == EL_DIM) &&
+           !el_size_arithmetic(e, op, a, b, &size);
+}
+
 static el_value binary(elaborator *e, const gm_ast_expression *expression)
 {
     el_value a = el_evaluate(e, expression->items[0]), b = el_evaluate(e, expression->items[1]);
@@ -598,7 +630,7 @@ static el_value binary(elaborator *e, const gm_ast_expression *expression)
     gm_value_id inputs[2];
     if (!arithmetic_operand(e, a, expression->items[0]) || !arithmetic_operand(e, b, expression->items[1]))
         return el_failed;
-    if (is_scalar_constant(a) && is_scalar_constant(b))
+    if (is_scalar_constant(a) && is_scalar_constant(b) && !is_real_of_size(e, expression->op, a, b))
         return el_arithmetic(e, expression->op, a, b, expression->where);
     if (!e->graph)
         return el_error(e, expression->where, "a constant is made of numbers, consts and + - * / ^");
@@ -606,7 +638,7 @@ static el_value binary(elaborator *e, const gm_ast_expression *expression)
         type = value_type(e, a);
     else if (!is_literal(b))
         type = value_type(e, b);
-    else if (list_has_point(a) || list_has_point(b))
+    else if ((is_scalar_constant(a) && is_scalar_constant(b)) || list_has_point(a) || list_has_point(b))
         type = GM_FLOAT;
     inputs[0] = el_to_tensor(e, a, type, expression->where);
     inputs[1] = inputs[0] ? el_to_tensor(e, b, type, expression->where) : 0;
@@ -623,13 +655,15 @@ static el_value list_value(elaborator *e, const gm_ast_expression *expression, b
     list.items = gm_pool_array(e->pool, list.count + 1, sizeof *list.items);
     if (!list.items)
         return el_out_of_memory(e);
-    for (size_t i = 0; i < list.count; i++) {
+    bool whole_sizes = e->whole_sizes, good = true;
+    e->whole_sizes = true;
+    for (size_t i = 0; i < list.count && good; i++) {
         list.items[i] =
             attribute ? el_evaluate_attribute(e, expression->items[i]) : el_evaluate(e, expression->items[i]);
-        if (list.items[i].kind == EL_FAILED)
-            return el_failed;
+        good = list.items[i].kind != EL_FAILED;
     }
-    return list;
+    e->whole_sizes = whole_sizes;
+    return good ? list : el_failed;
 }
 
 static el_value evaluate(elaborator *e, const gm_ast_expression *expression, bool attribute)
@@ -678,5 +712,12 @@ el_value el_evaluate(elaborator *e, const gm_ast_expression *expression)
 
 el_value el_evaluate_attribute(elaborator *e, const gm_ast_expression *expression)
 {
-    return e->fatal == GM_OK && expression ? evaluate(e, expression, true) : el_failed;
+    bool whole_sizes = e->whole_sizes;
+    el_value value;
+    if (e->fatal != GM_OK || !expression)
+        return el_failed;
+    e->whole_sizes = true;
+    value = evaluate(e, expression, true);
+    e->whole_sizes = whole_sizes;
+    return value;
 }

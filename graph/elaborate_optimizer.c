@@ -162,6 +162,10 @@ bool el_optimizer_declaration(elaborator *e, const gm_ast_declaration *declarati
                  declaration->names[0]);
         return false;
     }
+    if (shared_optimizer(e, declaration->names[0]) != declaration) {
+        el_error(e, declaration->where, "the optimizer '%s' is declared twice", declaration->names[0]);
+        return false;
+    }
     return optimizer && check_names(e, optimizer, &declaration->attributes, declaration->where);
 }
 

@@ -325,7 +325,10 @@ static bool select_parameters(elaborator *e, el_minimize *minimize, int *owner_o
         if (!mark_reached(e, (uint32_t)i))
             return false;
     }
-    return true;
+    if (minimize->count)
+        return true;
+    el_error(e, statement->where, "'except' leaves no parameter of those behind 'over'");
+    return false;
 }
 
 /* Leaves only the parameters with a gradient: the others stay untouched, moments included. */

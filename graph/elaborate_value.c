@@ -14,6 +14,22 @@ gm_location el_place(const elaborator *e, gm_location where)
     return e->call_site.file ? e->call_site : where;
 }
 
+/* Two train blocks or two calls may meet the same mistake. */
+static bool was_told(const elaborator *e, gm_location where, const char *text)
+{
+    char line[1400];
+    const char *told = gm_context_message(e->context);
+    size_t length = (size_t)snprintf(line, sizeof line, "%s:%d:%d: %s", where.file, where.line, where.column, text);
+    if (!e->errors || !where.file || length >= sizeof line)
+        return false;
+    for (const char *next; told && *told; told = next ? next + 1 : NULL) {
+        next = strchr(told, '\n');
+        if (strncmp(told, line, length) == 0 && (told[length] == '\n' || told[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
 static el_value diagnose(elaborator *e, gm_location where, const char *format, va_list arguments)
 {
     char text[1024];
@@ -21,7 +37,8 @@ static el_value diagnose(elaborator *e, gm_location where, const char *format, v
         return el_failed;
     e->call_site_told = true;
     vsnprintf(text, sizeof text, format, arguments);
-    gm_diagnose(e->context, el_place(e, where), "%s", text);
+    if (!was_told(e, el_place(e, where), text))
+        gm_diagnose(e->context, el_place(e, where), "%s", text);
     e->errors++;
     e->broken = true;
     for (el_frame *frame = e->frame; frame; frame = (el_frame *)frame->parent)
@@ -204,7 +221,7 @@ static double real_arithmetic(char op, double a, double b)
 }
 
 /* Sizes stay polynomials: N * 2, N + 1, (2 * N) / 2. */
-static el_value size_arithmetic(elaborator *e, char op, el_value a, el_value b, gm_location where)
+bool el_size_arithmetic(elaborator *e, char op, el_value a, el_value b, el_value *result_out)
 {
     gm_symbols *symbols = e->program->symbols;
     gm_dim x = a.kind == EL_DIM ? a.dim : a.integer, y = b.kind == EL_DIM ? b.dim : b.integer, result = GM_DIM_ERROR;
@@ -218,9 +235,16 @@ static el_value size_arithmetic(elaborator *e, char op, el_value a, el_value b, 
         result = gm_dim_mul(symbols, x, y);
     else if (whole && op == '/')
         result = gm_dim_div_exact(symbols, x, y);
-    if (result != GM_DIM_ERROR)
-        return el_size(result);
+    *result_out = el_size(result);
+    return result != GM_DIM_ERROR;
+}
+
+static el_value size_arithmetic(elaborator *e, char op, el_value a, el_value b, gm_location where)
+{
+    el_value result;
     char left[96], right[96];
+    if (el_size_arithmetic(e, op, a, b, &result))
+        return result;
     return el_error(e, where, "%s %c %s is not a whole size for every batch", el_describe(e, a, left, sizeof left), op,
                     el_describe(e, b, right, sizeof right));
 }
@@ -317,8 +341,8 @@ static bool number_fits(elaborator *e, el_value value, gm_type type, gm_location
     return true;
 }
 
-/* int64 scalar that holds a symbolic size: read off the shape of a value that has it. */
-static gm_value_id size_tensor(elaborator *e, gm_dim dim, gm_location where)
+/* int64 scalar that holds a symbolic size: read off the shape of a value that has it. 0: there is none. */
+static gm_value_id size_of_value(elaborator *e, gm_dim dim)
 {
     gm_graph *graph = e->graph;
     for (size_t i = 1; i < graph->value_count; i++) {
@@ -328,14 +352,61 @@ static gm_value_id size_tensor(elaborator *e, gm_dim dim, gm_location where)
         for (int axis = 0; axis < value->rank; axis++)
             if (value->dims[axis] == dim) {
                 gm_value_id shape = gm_emit1(graph, "Shape", (gm_value_id)i);
-                gm_value_id size = gm_emit2(graph, "Gather", shape, gm_const_scalar(graph, GM_INT64, axis));
-                return el_take_graph_error(e) ? 0 : size;
+                return gm_emit2(graph, "Gather", shape, gm_const_scalar(graph, GM_INT64, axis));
             }
     }
-    char text[96];
-    el_error(e, where, "the size %s is not a dimension of any value here, so it cannot be used as a number",
-             gm_dim_print(graph->symbols, dim, text, sizeof text));
     return 0;
+}
+
+/* dim = factor * N + offset, read off two points. */
+static bool is_linear(gm_symbols *symbols, gm_dim dim, gm_dim symbol, int64_t *factor_out, int64_t *offset_out)
+{
+    const int64_t at = 1000003;
+    gm_dim low = gm_dim_bind(symbols, dim, &(gm_binding){symbol, at}, 1);
+    gm_dim high = gm_dim_bind(symbols, dim, &(gm_binding){symbol, at + 1}, 1), line;
+    if (!gm_dim_is_known(low) || !gm_dim_is_known(high) || high <= low || high - low > INT64_MAX / at)
+        return false;
+    *factor_out = high - low;
+    *offset_out = low - *factor_out * at;
+    line = gm_dim_mul(symbols, *factor_out, symbol);
+    line = *offset_out < 0 ? gm_dim_sub(symbols, line, -*offset_out) : gm_dim_add(symbols, line, *offset_out);
+    return line == dim;
+}
+
+static gm_value_id linear_size(elaborator *e, gm_dim dim)
+{
+    gm_graph *graph = e->graph;
+    gm_symbols *symbols = e->program->symbols;
+    for (size_t i = 1; i < graph->value_count; i++)
+        for (int axis = 0; axis < graph->values[i].rank; axis++) {
+            gm_dim symbol = graph->values[i].dims[axis];
+            int64_t factor, offset;
+            gm_value_id size;
+            if (!gm_dim_symbol_name(symbols, symbol) || !is_linear(symbols, dim, symbol, &factor, &offset))
+                continue;
+            size = size_of_value(e, symbol);
+            if (size && factor != 1)
+                size = gm_emit2(graph, "Mul", size, gm_const_scalar(graph, GM_INT64, (double)factor));
+            if (size && offset)
+                size = gm_emit2(graph, offset < 0 ? "Sub" : "Add", size,
+                                gm_const_scalar(graph, GM_INT64, fabs((double)offset)));
+            return size;
+        }
+    return 0;
+}
+
+static gm_value_id size_tensor(elaborator *e, gm_dim dim, gm_location where)
+{
+    char text[96];
+    gm_value_id size = size_of_value(e, dim);
+    if (!size && e->graph->status == GM_OK)
+        size = linear_size(e, dim);
+    if (el_take_graph_error(e))
+        return 0;
+    if (!size)
+        el_error(e, where, "the size %s is not a dimension of any value here, so it cannot be used as a number",
+                 gm_dim_print(e->graph->symbols, dim, text, sizeof text));
+    return size;
 }
 
 static gm_value_id number_tensor(elaborator *e, el_value value, gm_type type, gm_location where)

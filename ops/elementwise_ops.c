@@ -109,6 +109,35 @@ static gm_status cast_infer(gm_graph *graph, gm_node *node)
     return graph->status;
 }
 
+/* Add, Sub, Mul of whole numbers that are known, maybe symbolically: 2 * N in a shape stays 2*N. */
+static gm_status arithmetic_infer(gm_graph *graph, gm_node *node)
+{
+    const gm_value *a, *b;
+    gm_value *y;
+    gm_dim result, x[2];
+    gm_dim *content;
+    GM_TRY(gm_infer_elementwise(graph, node));
+    a = gm_value_of(graph, node->inputs[0]);
+    b = gm_value_of(graph, node->inputs[1]);
+    y = gm_value_of(graph, node->outputs[0]);
+    if (y->type != GM_INT64 || y->rank != 0 || !a->content || !b->content)
+        return graph->status;
+    x[0] = a->content[0];
+    x[1] = b->content[0];
+    result = node->op->name[0] == 'A'   ? gm_dim_add(graph->symbols, x[0], x[1])
+             : node->op->name[0] == 'S' ? gm_dim_sub(graph->symbols, x[0], x[1])
+                                        : gm_dim_mul(graph->symbols, x[0], x[1]);
+    if (result == GM_DIM_ERROR)
+        return graph->status;
+    content = gm_pool_alloc(graph->pool, sizeof *content);
+    if (!content)
+        return gm_graph_fail(graph, GM_ERROR_MEMORY, "no memory");
+    *content = result;
+    y->content = content;
+    y->content_count = 1;
+    return graph->status;
+}
+
 /* --- Arithmetic -------------------------------------------------------------------------------------------------- */
 
 static gm_status add_gradient(gm_gradient *g)
@@ -397,9 +426,9 @@ static const gm_attribute_schema mod_attributes[] = {{"fmod", GM_ATTRIBUTE_INT, 
 static const gm_attribute_schema cast_attributes[] = {{"to", GM_ATTRIBUTE_INT, GM_REQUIRED, .i = 0},
                                                       {"saturate", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 1}};
 
-ELEMENTWISE(gm_op_add, "Add", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_ADD, .gradient = add_gradient);
-ELEMENTWISE(gm_op_sub, "Sub", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_SUB, .gradient = sub_gradient);
-ELEMENTWISE(gm_op_mul, "Mul", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_MUL, .gradient = mul_gradient);
+ELEMENTWISE(gm_op_add, "Add", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_ADD, .gradient = add_gradient);
+ELEMENTWISE(gm_op_sub, "Sub", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_SUB, .gradient = sub_gradient);
+ELEMENTWISE(gm_op_mul, "Mul", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_MUL, .gradient = mul_gradient);
 ELEMENTWISE(gm_op_div, "Div", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_DIV, .gradient = div_gradient);
 ELEMENTWISE(gm_op_pow, "Pow", 15, "X Y", GM_TYPES_NUMERIC, pow_infer, GM_TILE_POW, .gradient = pow_gradient);
 /* not of the tile machine: no flag, no lower */

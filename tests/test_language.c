@@ -196,6 +196,45 @@ static const gm_mistake mistakes[] = {
     {"symbolic_parameter", HEAD "network n (float[N, K] x) => (float[N, 4] y) { y = Dense <4> (x) }\n",
      "t.gmodel:2:52: the size K of 'n.y.Dense.W' is not known at load: a parameter cannot depend on the batch; give "
      "the network's input a number there"},
+    {"opset", "model m <gmodel = 1, opset = 0>\n" NET,
+     "t.gmodel:1:22: the opset is a version of ONNX, such as 21; found 0"},
+    {"model_attribute_twice", "model m <gmodel = 1, seed = 1, seed = 2>\n" NET,
+     "t.gmodel:1:32: the attribute 'seed' is given twice"},
+    {"range_backwards", HEAD "data d = mnist { image : float[784] in [1, 0] }\n",
+     "t.gmodel:2:40: the range of a field goes from low to high, found [1, 0]"},
+    {"field_twice", HEAD "data d = mnist { image : float[784] in [0, 1], image : float[784] }\n",
+     "t.gmodel:2:48: the data set 'd' has two fields called 'image'"},
+    {"data_twice", HEAD "data d = mnist { image : float[784] }\ndata d = mnist { image : float[784] }\n",
+     "t.gmodel:3:1: the data set 'd' is declared twice"},
+    {"input_twice", HEAD "network n (float[N, 3] x, float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }\n",
+     "t.gmodel:2:27: the name 'x' is used twice here; it was first given at line 2"},
+    {"output_twice", HEAD "network n (float[N, 3] x) => (float[N, 3] y, float[N, 3] y) { y = Relu(x) }\n",
+     "t.gmodel:2:46: 'n' has two outputs called 'y'"},
+    {"attribute_twice", HEAD "network n (float[N, 3] x) => (float[N, 3] y) { y = Dense <3, units = 3> (x) }\n",
+     "t.gmodel:2:62: the attribute 'units' is given twice"},
+    {"optimizer_twice", HEAD "optimizer o = SGD <rate = 1>\noptimizer o = Adam <rate = 1>\n" NET,
+     "t.gmodel:3:1: the optimizer 'o' is declared twice"},
+    {"optimizer_called_adam", HEAD "optimizer Adam = SGD <rate = 1>\n" NET,
+     "t.gmodel:2:1: 'Adam' is the name of an optimizer; call this one otherwise"},
+    {"nothing_left",
+     HEAD NET "step fit (float[N, 4] x) { minimize mean(net(x)) over net except net with SGD <rate = 0.1> }\n",
+     "t.gmodel:3:28: 'except' leaves no parameter of those behind 'over'"},
+    {"batch_in_a_sample", HEAD NET "sample s { write y = net(RandomNormal <shape = [N, 4]> ()) }\n",
+     "t.gmodel:3:49: N, the batch, is known only in steps and networks: write a number in a sample"},
+    {"ellipsis",
+     HEAD "function pair (float[N, ...] a, float[N, ...] b) => (float[N, ...] y) { y = a + b }\n"
+          "network n (float[N, 3, 4] x, float[N, 3] z) => (y) { y = pair(x, z) }\n",
+     "t.gmodel:3:66: input 'b' of 'pair' must be float[N, 3, 4], found float[N, 3]"},
+    {"half_a_batch", HEAD "network n (float[N, 4] x) => (y) { y = Reshape(x, [N / 2, 8]) }\n",
+     "t.gmodel:2:54: N / 2 is not a whole size for every batch"},
+    {"attributes_of_gradient", HEAD "network n (float[N, 4] x) => (y) { y = gradient <order = 2> (x, x) }\n",
+     "t.gmodel:2:50: 'gradient' has no attributes"},
+    {"once_for_two_train_blocks",
+     HEAD NET "data d = ring { x : float[2] }\n"
+              "step fit (float[N, 4] x) { minimize mean(net(x)) over net with SGD <rate = 0.1> }\n"
+              "train d batch 2 epochs 1 { fit }\n"
+              "train d batch 4 epochs 1 { fit }\n",
+     "t.gmodel:4:1: the input 'x' of 'fit' is float[N, 4], but a row of the field 'x' is float[2]"},
     {"plain_onnx",
      "<ir_version: 10, opset_import: [\"\" : 21]>\n"
      "agraph (float[N] x) => (float[N] y) { y = Relu(x) }\n",
@@ -505,6 +544,50 @@ START_TEST(the_batch_is_a_number_in_expressions)
 }
 END_TEST
 
+/* A size that is none for every batch is a number all the same; one that is keeps its place in shapes. N = 3, x all ones. */
+START_TEST(sizes_made_of_the_batch_are_numbers)
+{
+    gm_model *model =
+        load(HEAD NET "step s (float[N, 4] x) {\n"
+                      "  minimize mean(net(x)) over net with SGD <rate = 0>\n"
+                      "  halves = Reshape(x, [N * 2, 2])\n"
+                      "  report a = sum(x) / (2 * N), b = 1 / N, c = 0.5 * N, d = N / 2, e = sum(x) - 2 * N - 1,\n"
+                      "    f = -N * mean(x), g = Log(2 * N + 1), h = sum(ReduceMean <keepdims = 0> (halves, [1]))\n"
+                      "}\n");
+    gm_trainer *trainer = trainer_of(model, 3);
+    const double expected[] = {2, 1.0 / 3, 1.5, 1.5, 5, -3, log(7), 6};
+    float x[12];
+    gm_feed feed = {"x", x, sizeof x};
+    for (int i = 0; i < 12; i++)
+        x[i] = 1;
+    require(gm_trainer_step(trainer, "s", &feed, 1));
+    for (int i = 0; i < 8; i++)
+        ck_assert_double_eq_tol(report(trainer, (char[]){(char)('a' + i), 0}), expected[i], 1e-6);
+    gm_trainer_destroy(trainer);
+    gm_model_destroy(model);
+}
+END_TEST
+
+/* Inputs are bound by the names of the fields; the set's name tells two of one name apart. */
+START_TEST(two_sets_feed_one_step)
+{
+    gm_model *model = load(HEAD "data inner = ring <modes = 4, radius = 1, width = 0, count = 8> { x : float[2] }\n"
+                                "data outer = ring <modes = 4, radius = 3, width = 0, count = 40> { x : float[2] }\n"
+                                "network n () => (float v) { param v : float = 1 }\n"
+                                "step s (float[N, 2] inner.x, float[N, 2] outer.x) {\n"
+                                "  minimize 0 * n() * sum(inner.x) over n with SGD <rate = 1>\n"
+                                "  report a = sum(inner.x ^ 2) / N, b = sum(outer.x ^ 2) / N\n"
+                                "}\n"
+                                "train inner, outer batch 4 epochs 1 { s }\n");
+    gm_trainer *trainer = trainer_of(model, 4);
+    require(gm_trainer_run(trainer, NULL));
+    ck_assert_double_eq_tol(report(trainer, "a"), 1.0, 1e-5);
+    ck_assert_double_eq_tol(report(trainer, "b"), 9.0, 1e-5);
+    gm_trainer_destroy(trainer);
+    gm_model_destroy(model);
+}
+END_TEST
+
 START_TEST(settings_replace_consts)
 {
     static const char text[] =
@@ -588,6 +671,8 @@ int main(void)
     tcase_add_test(tests, buffers_are_written_by_each_training_call_in_turn);
     tcase_add_test(tests, rates_follow_the_iteration);
     tcase_add_test(tests, the_batch_is_a_number_in_expressions);
+    tcase_add_test(tests, sizes_made_of_the_batch_are_numbers);
+    tcase_add_test(tests, two_sets_feed_one_step);
     tcase_add_test(tests, settings_replace_consts);
     tcase_add_loop_test(tests, wrong_settings_are_refused_with_the_nearest_name, 0, 4);
     tcase_add_test(tests, first_values_lie_within_their_bounds);
