@@ -28,6 +28,10 @@ typedef struct gm_container {
 
 /* Serializes into memory from the context's allocator (gm_free). */
 gm_status gm_container_encode(gm_context *context, const gm_container *container, void **data_out, size_t *bytes_out);
+/* The same bytes, handed to `write` piece by piece, so that no second copy of the tensors is needed. Stops at the first
+ * status that is not GM_OK and returns it. */
+gm_status gm_container_stream(gm_context *context, const gm_container *container,
+                              gm_status (*write)(void *user, const void *data, size_t bytes), void *user);
 /* Decodes into `pool`; `name` is the file for messages. Everything in the file is checked: sizes against dims, names unique,
  * types known. The view's digest is compared (see docs/language.md): a changed view is an error that says so. A plain ONNX
  * file without sources gives GM_ERROR_UNSUPPORTED with a message that says what it is. */

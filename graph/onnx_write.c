@@ -547,12 +547,19 @@ static gm_status build(writer *w)
     return add_all_metadata(w);
 }
 
+static gm_status packed_size(const writer *w, size_t *bytes_out)
+{
+    *bytes_out = onnx__model_proto__get_packed_size(&w->model);
+    if (*bytes_out > GM_ONNX_MAX_BYTES)
+        return gm_fail(w->context, GM_ERROR_UNSUPPORTED, "a model of more than 2 GiB cannot be stored in one file");
+    return GM_OK;
+}
+
 static gm_status pack(writer *w, void **data_out, size_t *bytes_out)
 {
-    size_t bytes = onnx__model_proto__get_packed_size(&w->model);
+    size_t bytes;
     uint8_t *data;
-    if (bytes > GM_ONNX_MAX_BYTES)
-        return gm_fail(w->context, GM_ERROR_UNSUPPORTED, "a model of more than 2 GiB cannot be stored in one file");
+    GM_TRY(packed_size(w, &bytes));
     data = gm_alloc(w->context, bytes);
     if (!data)
         return GM_ERROR_MEMORY;
@@ -570,4 +577,33 @@ gm_status gm_container_encode(gm_context *context, const gm_container *container
         status = pack(&w, data_out, bytes_out);
     gm_pool_destroy(w.pool);
     return status;
+}
+
+typedef struct stream_buffer {
+    ProtobufCBuffer base;
+    gm_status (*write)(void *user, const void *data, size_t bytes);
+    void *user;
+    gm_status status;
+} stream_buffer;
+
+static void append_to_stream(ProtobufCBuffer *buffer, size_t bytes, const uint8_t *data)
+{
+    stream_buffer *stream = (stream_buffer *)buffer;
+    if (stream->status == GM_OK)
+        stream->status = stream->write(stream->user, data, bytes);
+}
+
+gm_status gm_container_stream(gm_context *context, const gm_container *container,
+                              gm_status (*write)(void *user, const void *data, size_t bytes), void *user)
+{
+    writer w = {.context = context, .container = container, .pool = gm_pool_create(context)};
+    stream_buffer stream = {{append_to_stream}, write, user, GM_OK};
+    size_t bytes;
+    stream.status = w.pool ? build(&w) : GM_ERROR_MEMORY;
+    if (stream.status == GM_OK)
+        stream.status = packed_size(&w, &bytes);
+    if (stream.status == GM_OK)
+        onnx__model_proto__pack_to_buffer(&w.model, &stream.base);
+    gm_pool_destroy(w.pool);
+    return stream.status;
 }

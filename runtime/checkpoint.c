@@ -1,4 +1,5 @@
 /* Stores into containers and back. */
+#include "runtime/file.h"
 #include "runtime/model.h"
 
 #include <string.h>
@@ -60,8 +61,13 @@ static gm_status dense_tensor(const gm_store *store, gm_pool *pool, uint32_t sta
     return GM_OK;
 }
 
-static gm_status encode(const gm_store *store, gm_pool *pool, bool training, const gm_named_tensor *extra,
-                        size_t extra_count, void **data_out, size_t *bytes_out)
+static gm_status write_piece(void *user, const void *data, size_t bytes)
+{
+    return gm_file_write(user, data, bytes);
+}
+
+static gm_status save(const gm_store *store, gm_pool *pool, bool training, const gm_named_tensor *extra,
+                      size_t extra_count, gm_file *file)
 {
     const gm_program *program = store->program;
     const gm_entry *main_network =
@@ -88,14 +94,22 @@ static gm_status encode(const gm_store *store, gm_pool *pool, bool training, con
     }
     for (size_t i = 0; training && i < extra_count; i++)
         rest[container.training_count++] = extra[i];
-    return gm_container_encode(store->context, &container, data_out, bytes_out);
+    return gm_container_stream(store->context, &container, write_piece, file);
 }
 
-gm_status gm_store_encode(const gm_store *store, bool training, const gm_named_tensor *extra, size_t extra_count,
-                          void **data_out, size_t *bytes_out)
+gm_status gm_store_save(const gm_store *store, bool training, const gm_named_tensor *extra, size_t extra_count,
+                        const char *path)
 {
+    gm_file *file = NULL;
     gm_pool *pool = gm_pool_create(store->context);
-    gm_status status = pool ? encode(store, pool, training, extra, extra_count, data_out, bytes_out) : GM_ERROR_MEMORY;
+    gm_status status = pool ? gm_file_create(store->context, path, &file) : GM_ERROR_MEMORY;
+    if (status == GM_OK) {
+        status = save(store, pool, training, extra, extra_count, file);
+        if (status == GM_OK)
+            status = gm_file_commit(file);
+        else
+            gm_file_abandon(file);
+    }
     gm_pool_destroy(pool);
     return status;
 }

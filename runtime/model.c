@@ -138,13 +138,8 @@ void gm_model_destroy(gm_model *model)
 
 gm_status gm_model_save(const gm_model *model, const char *path)
 {
-    void *data;
-    size_t bytes;
-    gm_status status;
-    GM_TRY(gm_store_encode(model->store, false, NULL, 0, &data, &bytes));
-    status = gm_file_replace(model->context, path, data, bytes);
-    gm_free(model->context, data);
-    return status;
+    gm_clear_message(model->context);
+    return gm_store_save(model->store, false, NULL, 0, path);
 }
 
 /* --- What is in it

@@ -542,15 +542,11 @@ gm_status gm_trainer_save(const gm_trainer *trainer, const char *path)
 {
     gm_pool *pool = gm_pool_create(trainer->context);
     gm_named_tensor *extra;
-    size_t count, bytes;
-    void *data;
+    size_t count;
     gm_status status = pool ? extra_tensors(trainer, pool, &extra, &count) : GM_ERROR_MEMORY;
     if (status == GM_OK)
-        status = gm_store_encode(trainer->store, true, extra, count, &data, &bytes);
+        status = gm_store_save(trainer->store, true, extra, count, path);
     gm_pool_destroy(pool);
-    GM_TRY(status);
-    status = gm_file_replace(trainer->context, path, data, bytes);
-    gm_free(trainer->context, data);
     return status;
 }
 
