@@ -2,6 +2,7 @@
  * function is evaluated in place, so each node is inferred as it is made and every error has a place in the text.
  *
  *   elaborate.c              the file: consts, data, networks, steps, samples, train blocks
+ *   elaborate_data.c         data sets, the inputs that they feed
  *   elaborate_value.c        literals, conversion to tensors and attributes, diagnostics
  *   elaborate_expression.c   expressions and operator calls
  *   elaborate_call.c         headers, calls of networks and functions, bodies
@@ -243,6 +244,12 @@ void el_state_assign(elaborator *e, uint32_t state,
                      gm_value_id value); /* a new version, written at the end of the step */
 /* Adds an entry, or finds the one of that path. -1: no memory. */
 int64_t el_state_add(elaborator *e, const gm_state_entry *entry);
+
+/* --- elaborate_data.c -------------------------------------------------------------------------------------------------- */
+void el_data_declaration(elaborator *e, const gm_ast_declaration *declaration);
+/* Holds the inputs of a step or sample against the fields of the sets that feed it. */
+void el_check_inputs(elaborator *e, gm_entry_kind kind, const char *name, const char *const *sets, size_t set_count,
+                     gm_location where);
 
 /* --- elaborate_step.c -------------------------------------------------------------------------------------------------- */
 bool el_step_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entry *entry); /* steps and samples */

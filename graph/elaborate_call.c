@@ -518,7 +518,11 @@ static bool bind_training(elaborator *e, el_frame *frame, const gm_ast_expressio
         if (!el_to_integer(e, el_evaluate_attribute(e, item->value), item->where, "the attribute 'training'",
                            &training))
             return false;
-        frame->training = training != 0;
+        if (training != 0 && training != 1) {
+            el_error(e, item->where, "the attribute 'training' must be 0 or 1, found %lld", (long long)training);
+            return false;
+        }
+        frame->training = training == 1;
     }
     return true;
 }

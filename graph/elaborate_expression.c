@@ -142,6 +142,9 @@ static el_value unknown_name(elaborator *e, const char *name, gm_location where)
         el_offer_names(&e->frame->names, &spelling);
     if (!e->frame || !e->frame->prelude)
         el_offer_names(&e->consts, &spelling);
+    for (size_t i = 0; e->update_suffix && i < e->callable_count; i++)
+        if (e->callables[i].declaration->kind == GM_AST_NETWORK)
+            gm_spelling_offer(&spelling, e->callables[i].name);
     return el_error(e, where, "unknown name '%s'%s", name, el_hint(e, &spelling));
 }
 

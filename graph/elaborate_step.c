@@ -362,9 +362,12 @@ static bool differentiate(elaborator *e, el_minimize *minimize)
 }
 
 /* The loss becomes an output behind the reports. */
-static bool show_loss(elaborator *e, gm_value_id loss)
+static bool show_loss(elaborator *e, gm_value_id loss, size_t reports)
 {
     const gm_value *value = gm_value_of(e->graph, loss);
+    for (size_t i = reports; i < e->graph->output_count; i++)
+        if (e->graph->outputs[i].value == loss)
+            return true; /* two statements minimize it */
     const char *place = value->kind == GM_VALUE_NODE ? e->graph->nodes[value->node].path : value->name;
     const char *name = gm_pool_printf(e->pool, "loss.%s", place);
     if (!name) {
@@ -385,7 +388,7 @@ static bool carry_out_minimizes(elaborator *e, gm_entry *entry)
     }
     entry->report_count = e->graph->output_count;
     for (size_t i = 0; i < e->minimize_count; i++)
-        if (!show_loss(e, e->minimizes[i].loss))
+        if (!show_loss(e, e->minimizes[i].loss, entry->report_count))
             return false;
     for (size_t i = 0; i < e->minimize_count; i++) {
         if (!select_parameters(e, &e->minimizes[i], owner_of, (int)i + 1) || !differentiate(e, &e->minimizes[i]))

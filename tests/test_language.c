@@ -225,6 +225,19 @@ static const gm_mistake mistakes[] = {
      HEAD "function pair (float[N, ...] a, float[N, ...] b) => (float[N, ...] y) { y = a + b }\n"
           "network n (float[N, 3, 4] x, float[N, 3] z) => (y) { y = pair(x, z) }\n",
      "t.gmodel:3:66: input 'b' of 'pair' must be float[N, 3, 4], found float[N, 3]"},
+    {"data_attribute_twice", HEAD "data d = ring <modes = 8, modes = 9> { x : float[2] }\n",
+     "t.gmodel:2:27: the attribute 'modes' is given twice"},
+    {"rows_of_a_sample", HEAD "data d = ring { x : float[2] }\nsample s on d (float[N, 2] x) { write x }\n",
+     "t.gmodel:3:1: the first dimension of the input 'x' of the sample 's' must be a number of rows"},
+    {"mode", HEAD NET "sample s { write y = net <training = 2> ([[1.0, 2.0, 3.0, 4.0]]) }\n",
+     "t.gmodel:3:27: the attribute 'training' must be 0 or 1, found 2"},
+    {"update_from_nothing",
+     HEAD NET "network shadow (float[N, 4] x) => (float[N, 2] y) { y = Dense <2> (x) }\n"
+              "step fit (float[N, 4] x) {\n"
+              "  minimize mean(net(x)) over net with SGD <rate = 0.1>\n"
+              "  update shadow = 0.9 * shadow + 0.1 * nett\n"
+              "}\n",
+     "t.gmodel:6:40: unknown name 'nett'; did you mean 'net'?"},
     {"half_a_batch", HEAD "network n (float[N, 4] x) => (y) { y = Reshape(x, [N / 2, 8]) }\n",
      "t.gmodel:2:54: N / 2 is not a whole size for every batch"},
     {"attributes_of_gradient", HEAD "network n (float[N, 4] x) => (y) { y = gradient <order = 2> (x, x) }\n",
@@ -544,6 +557,28 @@ START_TEST(the_batch_is_a_number_in_expressions)
 }
 END_TEST
 
+/* Each loss is an output behind the reports, once, whether reported or not. */
+START_TEST(losses_stand_behind_the_reports)
+{
+    static const char text[] = HEAD "network a, b () => (float v) { param v : float = 1 }\n"
+                                    "step s {\n"
+                                    "  both = a() * b()\n"
+                                    "  minimize both over a with SGD <rate = 1>\n"
+                                    "  minimize both over b with SGD <rate = 1>\n"
+                                    "  report twice = 2 * both\n"
+                                    "}\n";
+    gm_program *program;
+    const gm_entry *entry;
+    require(gm_program_compile(context, text, strlen(text), "t", NULL, 0, &program));
+    entry = gm_program_entry(program, GM_ENTRY_STEP, "s");
+    ck_assert_uint_eq(entry->report_count, 1);
+    ck_assert_uint_eq(entry->graph->output_count, 2);
+    ck_assert_str_eq(entry->graph->outputs[0].name, "twice");
+    ck_assert_str_eq(entry->graph->outputs[1].name, "loss.s/both.Mul");
+    gm_program_destroy(program);
+}
+END_TEST
+
 /* A size that is none for every batch is a number all the same; one that is keeps its place in shapes. N = 3, x all ones. */
 START_TEST(sizes_made_of_the_batch_are_numbers)
 {
@@ -671,6 +706,7 @@ int main(void)
     tcase_add_test(tests, buffers_are_written_by_each_training_call_in_turn);
     tcase_add_test(tests, rates_follow_the_iteration);
     tcase_add_test(tests, the_batch_is_a_number_in_expressions);
+    tcase_add_test(tests, losses_stand_behind_the_reports);
     tcase_add_test(tests, sizes_made_of_the_batch_are_numbers);
     tcase_add_test(tests, two_sets_feed_one_step);
     tcase_add_test(tests, settings_replace_consts);
