@@ -294,7 +294,7 @@ static int run(const command *self, int argc, char **argv)
         return usage_error(self, "one of --step NAME and --network NAME says what to measure");
     gm_model_options_default(&model_options, sizeof model_options);
     model_options.data_directory = request.data;
-    gm_context *context = open_context(&request.how);
+    gm_context *context = open_context(&request.how, &status);
     gm_model *model = context ? open_model(context, request.file, &model_options, &status) : NULL;
     if (model)
         status = bench_model(context, model, &request);

@@ -49,7 +49,7 @@ static int run(const command *self, int argc, char **argv)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 1, 1, &file))
         return EXIT_USAGE;
-    gm_context *context = open_context(NULL);
+    gm_context *context = open_context(NULL, &result);
     gm_model *model = context ? open_model(context, file, NULL, &result) : NULL;
     if (model) {
         gm_status status = compile_all(model);

@@ -51,7 +51,7 @@ bool read_math(const command *self, const char *word, bool *direct_out)
     return false;
 }
 
-gm_context *open_context(const compute_request *how)
+gm_context *open_context(const compute_request *how, int *exit_out)
 {
     gm_context_options options;
     gm_context *context = NULL;
@@ -62,8 +62,9 @@ gm_context *open_context(const compute_request *how)
         options.direct_math = how->direct;
     }
     gm_status status = gm_context_create(&options, &context);
+    *exit_out = status == GM_ERROR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
     if (status == GM_ERROR_ARGUMENT)
-        error_line("%d threads are more than this library starts", options.threads);
+        error_line("%lld threads are more than this library starts", (long long)how->threads);
     else if (status != GM_OK)
         error_line("out of memory");
     return context;

@@ -64,8 +64,8 @@ typedef struct compute_request {
 /* The word behind --math; false after an error line. */
 bool read_math(const command *self, const char *word, bool *direct_out);
 #define MATH_HELP "fast (default), or direct: no convolution by transforms, which differ by 5e-6 of the result's size"
-/* A context that logs to stderr; NULL after an error line. how NULL: defaults. */
-gm_context *open_context(const compute_request *how);
+/* A context that logs to stderr; on failure prints and stores the exit status. how NULL: defaults. */
+gm_context *open_context(const compute_request *how, int *exit_out);
 /* Loads; on failure prints and stores the exit status (EXIT_USAGE also when the file cannot be read). */
 gm_model *open_model(gm_context *context, const char *path, const gm_model_options *options, int *exit_out);
 /* Whether the file begins like the binary encoding. */

@@ -64,7 +64,7 @@ static int run(const command *self, int argc, char **argv)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 1, 2, words))
         return EXIT_USAGE;
-    gm_context *context = open_context(NULL);
+    gm_context *context = open_context(NULL, &result);
     gm_model *model = context ? open_model(context, words[0], NULL, &result) : NULL;
     if (model) {
         gm_status status = inspect(model, words[1], plan, batch);

@@ -13,11 +13,12 @@ static int run(const command *self, int argc, char **argv)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 0, 0, &value))
         return EXIT_USAGE;
-    gm_context *context = open_context(NULL);
+    int result = EXIT_FAILED;
+    gm_context *context = open_context(NULL, &result);
     if (!context)
-        return EXIT_FAILED;
+        return result;
     gm_status status = gm_describe_operators(context, write_text, stdout);
-    int result = status == GM_OK ? EXIT_DONE : report_failure(context, status);
+    result = status == GM_OK ? EXIT_DONE : report_failure(context, status);
     gm_context_destroy(context);
     return result;
 }

@@ -236,7 +236,7 @@ static int parse_and_run(const command *self, run_request *request, int argc, ch
         return EXIT_USAGE;
     if (!request->directory)
         return usage_error(self, "--output-dir DIR is missing");
-    gm_context *context = open_context(&request->how);
+    gm_context *context = open_context(&request->how, &status);
     gm_model *model = context ? open_model(context, request->file, NULL, &status) : NULL;
     if (model)
         status = read_and_run(context, model, request);

@@ -194,7 +194,7 @@ static int run(const command *self, int argc, char **argv)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 1, 1, &request.file))
         return EXIT_USAGE;
-    gm_context *context = open_context(&request.how);
+    gm_context *context = open_context(&request.how, &status);
     gm_model *model = context ? open_model(context, request.file, NULL, &status) : NULL;
     if (model)
         status = sample_model(context, model, &request);

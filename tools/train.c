@@ -193,7 +193,7 @@ static int train_request_run(const command *self, train_request *request, int ar
     request->model.settings = request->settings;
 
     int status = EXIT_FAILED;
-    gm_context *context = open_context(&request->how);
+    gm_context *context = open_context(&request->how, &status);
     gm_model *model = context ? open_model(context, request->model_path, &request->model, &status) : NULL;
     if (model)
         status = train_model(model, context, request);
