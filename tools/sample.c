@@ -43,6 +43,9 @@ static gm_status collect(collection *all, const gm_tensor_view *part, int64_t wa
     if (!all->view.data) {
         all->view = *part;
         all->row_bytes = part->bytes / (size_t)part->dims[0];
+        all->view.data = NULL;
+        if (!all->row_bytes || (uint64_t)wanted > SIZE_MAX / all->row_bytes)
+            return GM_ERROR_MEMORY;
         all->view.data = malloc(all->row_bytes * (size_t)wanted);
         if (!all->view.data)
             return GM_ERROR_MEMORY;
