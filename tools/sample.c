@@ -197,6 +197,8 @@ static int run(const command *self, int argc, char **argv)
         return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
     if (!take_words(self, argc, argv, 1, 1, &request.file))
         return EXIT_USAGE;
+    if (!ends_with(request.output, ".png") && !ends_with(request.output, ".npy"))
+        return usage_error(self, "-o wants a file called .png or .npy, not '%s'", request.output);
     gm_context *context = open_context(&request.how, &status);
     gm_model *model = context ? open_model(context, request.file, NULL, &status) : NULL;
     if (model)
