@@ -141,7 +141,8 @@ bool take_words(const command *self, int argc, char **argv, int least, int most,
 {
     int count = argc - optind;
     if (count < least) {
-        usage_error(self, "an argument is missing: gmrun %s %s", self->name, self->synopsis);
+        usage_error(self, "an argument is missing: gmrun %s %.*s", self->name, (int)strcspn(self->synopsis, " "),
+                    self->synopsis);
         return false;
     }
     if (count > most) {
