@@ -183,6 +183,11 @@ static bool add_input(const command *self, run_request *request, const char *tex
         return false;
     }
     snprintf(request->names[request->input_count], sizeof request->names[0], "%.*s", (int)length, text);
+    for (size_t i = 0; i < request->input_count; i++)
+        if (!strcmp(request->names[i], request->names[request->input_count])) {
+            usage_error(self, "the input '%s' is given twice", request->names[i]);
+            return false;
+        }
     request->paths[request->input_count++] = equal + 1;
     return true;
 }
