@@ -34,7 +34,7 @@ static int unknown_command(const char *word)
     return EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+static int run_word(int argc, char **argv)
 {
     if (argc < 2) {
         error_line("which command? `gmrun --help` lists them");
@@ -49,15 +49,18 @@ int main(int argc, char **argv)
         printf("gmrun %s, %s\n", gm_version(), gm_compute_version());
         return EXIT_DONE;
     }
-    for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(word, commands[i]->name))
-            continue;
-        int status = commands[i]->run(commands[i], argc - 1, argv + 1);
-        if (fflush(stdout) || ferror(stdout)) {
-            error_line("standard output could not be written");
-            return EXIT_FAILED;
-        }
-        return status;
-    }
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (!strcmp(word, commands[i]->name))
+            return commands[i]->run(commands[i], argc - 1, argv + 1);
     return unknown_command(word);
+}
+
+int main(int argc, char **argv)
+{
+    int status = run_word(argc, argv);
+    if (fflush(stdout) || ferror(stdout)) {
+        error_line("standard output could not be written");
+        return EXIT_FAILED;
+    }
+    return status;
 }
