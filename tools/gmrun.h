@@ -100,10 +100,13 @@ typedef struct progress_display {
     int64_t rounds_before; /* of the runs that this one goes on from */
     double last_drawn;     /* seconds of the run */
     double epoch_started;  /* seconds of the run */
+    bool unread;           /* nobody reads the pipe any more */
 } progress_display;
 
 void progress_start(progress_display *display, int64_t step_limit);
 void progress_show(progress_display *display, const gm_progress *progress);
+/* Whether the lines went to a pipe whose reader has ended. */
+bool progress_unread(const progress_display *display);
 void progress_end(progress_display *display);
 /* One bar line of at most `width` characters, without newline: for a terminal. */
 void progress_bar_line(char *line, size_t size, int width, const gm_progress *progress, double seconds_left);

@@ -1,4 +1,5 @@
 /* How training shows itself: one updating line on a terminal, plain lines elsewhere. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,8 @@ static void print_plain(progress_display *display, const gm_progress *progress)
     add_reports(line, sizeof line, display->terminal ? (size_t)terminal_width() - 1 : sizeof line, progress);
     before_log();
     puts(line);
-    fflush(stdout);
+    if (fflush(stdout))
+        display->unread = errno == EPIPE;
 }
 
 static void draw_bar(const progress_display *display, const gm_progress *progress)
@@ -152,6 +154,11 @@ void progress_show(progress_display *display, const gm_progress *progress)
         draw_bar(display, progress);
     else
         print_plain(display, progress);
+}
+
+bool progress_unread(const progress_display *display)
+{
+    return display->unread;
 }
 
 void progress_end(progress_display *display)

@@ -38,7 +38,7 @@ typedef struct train_request {
     gm_run_options run;
 } train_request;
 
-/* Set by the first SIGINT; the handler then goes away, so that a second one kills. */
+/* Set by the first SIGINT or SIGTERM; the handler then goes away, so that a second one kills. */
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int number)
@@ -52,12 +52,17 @@ static void catch_interrupt(void)
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL); /* what a batch system or a shutdown sends */
+    /* Ctrl-C on `gmrun train | tee log` ends tee first: that must not kill before the training is saved. */
+    action = (struct sigaction){.sa_handler = SIG_IGN};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGPIPE, &action, NULL);
 }
 
 static int on_progress(const gm_progress *progress, void *user)
 {
     progress_show(user, progress);
-    return interrupted;
+    return interrupted || progress_unread(user);
 }
 
 static bool add_setting(const command *self, train_request *request, const char *text)
