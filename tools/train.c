@@ -112,12 +112,29 @@ static bool take_option(const command *self, train_request *request, int letter,
     }
 }
 
+/* A word of a command line, quoted where the shell would change it. */
+static void print_word(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./,:+@%";
+    if (word[0] && !word[strspn(word, plain)]) {
+        printf(" %s", word);
+        return;
+    }
+    printf(" '");
+    for (; *word; word++)
+        if (*word == '\'')
+            printf("'\\''");
+        else
+            putchar(*word);
+    putchar('\'');
+}
+
 /* The command that continues this run, with the words it was given. */
 static void print_resume(const train_request *request)
 {
     printf("stopped and saved; to go on:\n  gmrun");
     for (const char *const *word = request->words; *word; word++)
-        printf(strpbrk(*word, " \t$*?;&|<>()'\"\\") ? " '%s'" : " %s", *word);
+        print_word(*word);
     puts(request->resume ? "" : " --resume");
 }
 
