@@ -592,6 +592,9 @@ static gm_status resume_from(gm_trainer *trainer, gm_pool *pool, const char *dat
     if (gm_encoding_of(data, bytes) != GM_ENCODING_BINARY)
         return gm_fail(trainer->context, GM_ERROR_MODEL, "%s: is a text, which holds no position to resume from", path);
     GM_TRY(gm_container_decode(pool, data, bytes, path, &container));
+    if (strcmp(container->model_name, program->name) != 0)
+        return gm_fail(trainer->context, GM_ERROR_MODEL, "%s: is a checkpoint of model '%s', this is model '%s'", path,
+                       container->model_name, program->name);
     if (program->source_count &&
         (container->sources[0].bytes != program->sources[0].bytes ||
          memcmp(container->sources[0].text, program->sources[0].text, program->sources[0].bytes)))
