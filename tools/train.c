@@ -65,6 +65,15 @@ static int on_progress(const gm_progress *progress, void *user)
     return interrupted || progress_unread(user);
 }
 
+/* The name of a folder. */
+static bool take_folder(const command *self, const char *option, const char *value, const char **folder)
+{
+    if (!value[0])
+        usage_error(self, "%s wants the name of a folder, not ''", option);
+    *folder = value;
+    return value[0] != 0;
+}
+
 static bool add_setting(const command *self, train_request *request, const char *text)
 {
     if (!strchr(text, '=') || text[0] == '=') {
@@ -79,11 +88,9 @@ static bool take_option(const command *self, train_request *request, int letter,
 {
     switch (letter) {
     case DATA:
-        request->model.data_directory = value;
-        return true;
+        return take_folder(self, "--data", value, &request->model.data_directory);
     case OUT:
-        request->out = value;
-        return true;
+        return take_folder(self, "--out", value, &request->out);
     case EPOCHS:
         return read_number("--epochs", value, 1, &request->run.epochs);
     case STEPS:
@@ -105,8 +112,7 @@ static bool take_option(const command *self, train_request *request, int letter,
         request->resume = true;
         return true;
     case TRACE:
-        request->run.trace_directory = value;
-        return true;
+        return take_folder(self, "--trace", value, &request->run.trace_directory);
     default:
         return false;
     }
