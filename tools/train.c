@@ -149,7 +149,7 @@ static void print_end(const train_request *request, const progress_display *disp
     static const char *const made[] = {"metrics.csv", "samples", "checkpoint.gmodel"};
     char path[PATH_MAX];
     if (display->rounds)
-        printf("done: %lld steps; %s has", (long long)display->rounds, request->out);
+        printf("done: %lld step%s; %s has", (long long)display->rounds, display->rounds == 1 ? "" : "s", request->out);
     else
         printf("nothing was left to do; %s has", request->out);
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
