@@ -115,9 +115,10 @@ static gm_status read_elements(idx_file *file, uint64_t bytes, gm_column *column
 static gm_status read_idx(gm_context *context, const char *path, int rank, int64_t *rows_out, gm_column *column)
 {
     struct stat status;
-    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
-        return gm_fail(context, GM_ERROR_FILE, "%s: cannot read: %s", path,
-                       errno != 0 ? strerror(errno) : "not a file");
+    if (stat(path, &status) != 0)
+        return gm_fail(context, GM_ERROR_FILE, "%s: cannot read: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return gm_fail(context, GM_ERROR_FILE, "%s: cannot read: it is not a file", path);
     idx_file file = {.context = context, .path = path, .stream = gzopen(path, "rbe")};
     if (file.stream == NULL)
         return gm_fail(context, GM_ERROR_FILE, "%s: cannot read: %s", path, strerror(errno));
