@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct gm_planned_sample {
     const gm_entry *entry;
@@ -20,6 +21,7 @@ struct gm_output {
     FILE *metrics;
     gm_planned_sample *samples;
     size_t sample_count, write_count; /* writes of all samples together */
+    bool fresh;                       /* this training began anew, and has not been saved yet */
 };
 
 /* --- metrics.csv
@@ -201,6 +203,19 @@ gm_status gm_output_sample(gm_output *output, const char *name, const char *labe
 /* --- Checkpoints, life
  * ----------------------------------------------------------------------------------------------------------- */
 
+/* A training that begins anew where another one has saved: that one's checkpoint gets a second name before it is
+ * replaced. A file system without hard links just replaces it. */
+static void keep_old_checkpoint(gm_output *output, const char *path)
+{
+    char old[1200];
+    output->fresh = false;
+    if (access(path, F_OK) != 0)
+        return;
+    snprintf(old, sizeof old, "%s/checkpoint-old.gmodel", output->directory);
+    if ((unlink(old) == 0 || errno == ENOENT) && link(path, old) == 0)
+        gm_log(output->trainer->context, "%s was there from another training: it is kept as %s", path, old);
+}
+
 gm_status gm_output_checkpoint(gm_output *output, const char *copy)
 {
     char path[1200];
@@ -211,6 +226,8 @@ gm_status gm_output_checkpoint(gm_output *output, const char *copy)
         GM_TRY(gm_trainer_save(output->trainer, path));
     }
     snprintf(path, sizeof path, "%s/checkpoint.gmodel", output->directory);
+    if (output->fresh)
+        keep_old_checkpoint(output, path);
     return gm_trainer_save(output->trainer, path);
 }
 
@@ -246,6 +263,7 @@ gm_status gm_output_create(gm_trainer *trainer, const char *directory, gm_output
     }
     output->trainer = trainer;
     output->pool = pool;
+    output->fresh = trainer->position.total == 0;
     status = create(output, directory);
     if (status != GM_OK) {
         gm_output_destroy(output);
