@@ -1,6 +1,8 @@
 /* gmrun train: runs the whole schedule of a model file. */
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,31 +40,46 @@ typedef struct train_request {
     gm_run_options run;
 } train_request;
 
-/* Set by the first SIGINT or SIGTERM; the handler then goes away, so that a second one kills. */
-static volatile sig_atomic_t interrupted;
+static atomic_int interrupted;
 
-static void on_interrupt(int number)
+/* The first SIGINT or SIGTERM asks the training to stop, the second one ends the program at once. */
+static void *wait_for_signals(void *stops)
 {
-    (void)number;
-    interrupted = 1;
+    int number = 0;
+    while (sigwait(stops, &number))
+        ;
+    atomic_store(&interrupted, 1);
+    while (sigwait(stops, &number))
+        ;
+    signal(number, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, stops, NULL);
+    raise(number);
+    return NULL;
 }
 
+/* Called before any other thread starts: all of them block the signals, which one thread of their own takes. A handler
+ * would not do: oneDNN's matrix kernels point the stack register into the heap, where a signal that comes in the middle
+ * of one would write its frame over other memory. SIGTERM is what a batch system sends. SIGPIPE is ignored since Ctrl-C
+ * on `gmrun train | tee log` ends tee first, and must not kill before the training is saved. */
 static void catch_interrupt(void)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL); /* what a batch system or a shutdown sends */
-    /* Ctrl-C on `gmrun train | tee log` ends tee first: that must not kill before the training is saved. */
-    action = (struct sigaction){.sa_handler = SIG_IGN};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGPIPE, &action, NULL);
+    static sigset_t stops;
+    pthread_t thread;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &stops, NULL);
+    if (pthread_create(&thread, NULL, wait_for_signals, &stops))
+        pthread_sigmask(SIG_UNBLOCK, &stops, NULL); /* they kill, as without us */
+    else
+        pthread_detach(thread);
 }
 
 static int on_progress(const gm_progress *progress, void *user)
 {
     progress_show(user, progress);
-    return interrupted || progress_unread(user);
+    return atomic_load(&interrupted) || progress_unread(user);
 }
 
 /* The name of a folder. */
@@ -190,7 +207,6 @@ static int train_model(const gm_model *model, gm_context *context, train_request
     progress_start(&display, request->run.steps);
     request->run.progress = on_progress;
     request->run.user = &display;
-    catch_interrupt();
     status = gm_trainer_run(trainer, &request->run);
     progress_end(&display);
     gm_trainer_destroy(trainer);
@@ -219,6 +235,7 @@ static int train_request_run(const command *self, train_request *request, int ar
     if (!take_words(self, argc, argv, 1, 1, &request->model_path))
         return EXIT_USAGE;
     request->model.settings = request->settings;
+    catch_interrupt();
 
     int status = EXIT_FAILED;
     gm_context *context = open_context(&request->how, &status);
