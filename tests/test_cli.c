@@ -1,108 +1,7 @@
 /* The command line as its user meets it: exit statuses, messages, files; and the progress line. */
-#include <check.h>
-#include <limits.h>
+#include "tests/cli_check.h"
+
 #include <pty.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "tools/gmrun.h"
-
-static const char *gmrun; /* the program under test, argv[1] */
-static char scratch[] = "/tmp/gmodel_cli_XXXXXX";
-static char output[1 << 16]; /* what the last command printed, both streams */
-
-/* Two numbers that chase each other: trains without any data. */
-static const char chase[] = "model chase <gmodel = 1, opset = 21, seed = 3>\n"
-                            "const rate = 0.1\n"
-                            "network x () => (float v) { param v : float = 1 }\n"
-                            "network y () => (float v) { param v : float = 1 }\n"
-                            "step up { minimize -(x() * y()) over y with Adam <rate = rate>\n"
-                            "  report height = x() * y() }\n"
-                            "step down { minimize x() * y() over x with Adam <rate = rate> }\n"
-                            "train epochs 4 of 5 iteration { up down every 1 epoch checkpoint }\n";
-
-static const char pictures[] = "model pictures <gmodel = 1, opset = 21>\n"
-                               "network paint (float[N, 3] z) => (float[N, 1, 4, 4] image) {\n"
-                               "  image = Tanh(Reshape(Dense <16> (z), [0, 1, 4, 4]))\n}\n"
-                               "sample grid { write picture = paint(RandomNormal <shape = [4, 3], seed = 7> ()) }\n";
-
-static void path_in(char *path, size_t size, const char *name)
-{
-    ck_assert(snprintf(path, size, "%s/%s", scratch, name) < (int)size);
-}
-
-static void write_model(const char *name, const char *text)
-{
-    char path[256];
-    path_in(path, sizeof path, name);
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    ck_assert_int_eq(fclose(file), 0);
-}
-
-/* Runs `gmrun ARGUMENTS` in the scratch directory; returns the exit status. */
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *format, ...)
-{
-    char line[2048];
-    int at = snprintf(line, sizeof line, "cd %s && '%s' ", scratch, gmrun);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(line + at, sizeof line - (size_t)at, format, arguments);
-    va_end(arguments);
-    strncat(line, " 2>&1", sizeof line - strlen(line) - 1);
-    FILE *pipe = popen(line, "r");
-    ck_assert_ptr_nonnull(pipe);
-    size_t length = fread(output, 1, sizeof output - 1, pipe);
-    output[length] = 0;
-    int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-#define ck_exits(expected, ...)                                                                                        \
-    do {                                                                                                               \
-        int got_ = run(__VA_ARGS__);                                                                                   \
-        ck_assert_msg(got_ == (expected), "exit status %d: %s", got_, output);                                         \
-    } while (0)
-
-static void ck_says(const char *text)
-{
-    ck_assert_msg(strstr(output, text) != NULL, "'%s' is not in: %s", text, output);
-}
-
-static bool exists(const char *name)
-{
-    char path[256];
-    path_in(path, sizeof path, name);
-    return access(path, F_OK) == 0;
-}
-
-static size_t read_file(const char *name, char *data, size_t size)
-{
-    char path[256];
-    path_in(path, sizeof path, name);
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "%s is missing", path);
-    size_t length = fread(data, 1, size, file);
-    fclose(file);
-    return length;
-}
-
-static void ck_same_file(const char *a, const char *b)
-{
-    static char left[1 << 18], right[1 << 18];
-    size_t left_length = read_file(a, left, sizeof left), right_length = read_file(b, right, sizeof right);
-    ck_assert_uint_eq(left_length, right_length);
-    ck_assert_uint_lt(left_length, sizeof left);
-    ck_assert_mem_eq(left, right, left_length);
-}
 
 START_TEST(help_of_every_command_is_printed)
 {
@@ -422,50 +321,31 @@ START_TEST(nearest_finds_swaps_and_refuses_strangers)
 }
 END_TEST
 
-static void remove_scratch(void)
+static void add_tests(TCase *cases)
 {
-    char line[64];
-    snprintf(line, sizeof line, "rm -rf %s", scratch);
-    if (system(line))
-        fprintf(stderr, "%s was not removed\n", scratch);
+    tcase_add_test(cases, help_of_every_command_is_printed);
+    tcase_add_test(cases, version_names_the_computing_library);
+    tcase_add_test(cases, mistyped_words_name_the_nearest);
+    tcase_add_test(cases, wrong_usage_ends_with_2);
+    tcase_add_test(cases, bar_line_fits_every_width);
+    tcase_add_test(cases, nearest_finds_swaps_and_refuses_strangers);
+    tcase_add_test(cases, a_missing_or_broken_model_ends_with_2);
+    tcase_add_test(cases, check_says_good);
+    tcase_add_test(cases, train_writes_its_files_and_plain_lines);
+    tcase_add_test(cases, resume_equals_training_in_one_go);
+    tcase_add_test(cases, resume_without_a_checkpoint_is_said);
+    tcase_add_test(cases, set_replaces_a_const);
+    tcase_add_test(cases, interrupt_saves_and_says_how_to_go_on);
+    tcase_add_test(cases, sample_writes_a_picture_and_says_fresh);
+    tcase_add_test(cases, sample_repeats_by_seed_and_has_n_rows);
+    tcase_add_test(cases, run_takes_and_makes_npy);
+    tcase_add_test(cases, inspect_shows_parameters_graph_and_plan);
+    tcase_add_test(cases, ops_prints_the_table);
+    tcase_add_test(cases, bench_prints_its_keys);
+    tcase_add_test(cases, a_terminal_gets_a_bar_that_fits);
 }
 
 int main(int argc, char **argv)
 {
-    char program[PATH_MAX];
-    if (argc != 2 || !realpath(argv[1], program) || !mkdtemp(scratch)) {
-        fprintf(stderr, "usage: test_cli GMRUN\n");
-        return 2;
-    }
-    gmrun = program;
-    Suite *suite = suite_create("cli");
-    TCase *words = tcase_create("words"), *work = tcase_create("work");
-    tcase_add_test(words, help_of_every_command_is_printed);
-    tcase_add_test(words, version_names_the_computing_library);
-    tcase_add_test(words, mistyped_words_name_the_nearest);
-    tcase_add_test(words, wrong_usage_ends_with_2);
-    tcase_add_test(words, bar_line_fits_every_width);
-    tcase_add_test(words, nearest_finds_swaps_and_refuses_strangers);
-    tcase_add_test(work, a_missing_or_broken_model_ends_with_2);
-    tcase_add_test(work, check_says_good);
-    tcase_add_test(work, train_writes_its_files_and_plain_lines);
-    tcase_add_test(work, resume_equals_training_in_one_go);
-    tcase_add_test(work, resume_without_a_checkpoint_is_said);
-    tcase_add_test(work, set_replaces_a_const);
-    tcase_add_test(work, interrupt_saves_and_says_how_to_go_on);
-    tcase_add_test(work, sample_writes_a_picture_and_says_fresh);
-    tcase_add_test(work, sample_repeats_by_seed_and_has_n_rows);
-    tcase_add_test(work, run_takes_and_makes_npy);
-    tcase_add_test(work, inspect_shows_parameters_graph_and_plan);
-    tcase_add_test(work, ops_prints_the_table);
-    tcase_add_test(work, bench_prints_its_keys);
-    tcase_add_test(work, a_terminal_gets_a_bar_that_fits);
-    suite_add_tcase(suite, words);
-    suite_add_tcase(suite, work);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    remove_scratch();
-    return failed != 0;
+    return run_suite(argc, argv, "cli", add_tests);
 }
