@@ -272,19 +272,25 @@ static void close_calls(elaborator *e)
                     e->callables[i].calls[j] = true;
 }
 
-static void check_sample_inputs(elaborator *e, const gm_entry *entry)
-{
-    el_check_inputs(e, GM_ENTRY_SAMPLE, entry->name, &entry->data, entry->data ? 1 : 0, entry->where);
-}
+/* --- Steps, samples, evaluations --- */
 
-/* --- Steps, samples --- */
+static gm_entry_kind entry_kind(gm_ast_declaration_kind kind)
+{
+    return kind == GM_AST_STEP ? GM_ENTRY_STEP : kind == GM_AST_SAMPLE ? GM_ENTRY_SAMPLE : GM_ENTRY_EVALUATION;
+}
 
 static void take_entry(elaborator *e, const gm_ast_declaration *declaration)
 {
     gm_entry *entry = &e->program->entries[e->program->entry_count];
-    gm_entry_kind kind = declaration->kind == GM_AST_STEP ? GM_ENTRY_STEP : GM_ENTRY_SAMPLE;
+    gm_entry_kind kind = entry_kind(declaration->kind);
+    static const char *const words[] = {"network", "step", "sample", "evaluate"};
+    bool good;
     if (gm_program_entry(e->program, kind, declaration->names[0])) {
-        el_error(e, declaration->where, "the %s '%s' is declared twice", kind == GM_ENTRY_STEP ? "step" : "sample",
+        el_error(e, declaration->where, "the %s '%s' is declared twice", words[kind], declaration->names[0]);
+        return;
+    }
+    if (kind == GM_ENTRY_EVALUATION && gm_program_entry(e->program, GM_ENTRY_SAMPLE, declaration->names[0])) {
+        el_error(e, declaration->where, "'%s' is a sample already; a train block could not tell them apart",
                  declaration->names[0]);
         return;
     }
@@ -297,13 +303,15 @@ static void take_entry(elaborator *e, const gm_ast_declaration *declaration)
         el_error(e, declaration->where, "there is no data set '%s'%s", declaration->on, el_hint(e, &spelling));
     }
     entry->data = declaration->on;
-    if (!el_step_entry(e, declaration, entry)) {
+    good =
+        kind == GM_ENTRY_EVALUATION ? el_evaluation_entry(e, declaration, entry) : el_step_entry(e, declaration, entry);
+    if (!good) {
         check_told(e, entry->name);
         return;
     }
     e->program->entry_count++;
-    if (kind == GM_ENTRY_SAMPLE && (!declaration->on || gm_program_data(e->program, declaration->on)))
-        check_sample_inputs(e, entry);
+    if (kind != GM_ENTRY_STEP && (!declaration->on || gm_program_data(e->program, declaration->on)))
+        el_check_inputs(e, kind, entry->name, &entry->data, entry->data ? 1 : 0, entry->where);
 }
 
 /* --- train --- */
@@ -317,18 +325,24 @@ static bool is_declared(const elaborator *e, gm_ast_declaration_kind kind, const
     return false;
 }
 
+/* What `every` and `at` may name. */
+static bool is_shown(gm_ast_declaration_kind kind)
+{
+    return kind == GM_AST_SAMPLE || kind == GM_AST_EVALUATE;
+}
+
 static void unknown_scheduled(elaborator *e, const char *name, bool step, gm_location where)
 {
     gm_spelling spelling;
-    if (e->incomplete || is_declared(e, GM_AST_EVALUATE, name))
+    if (e->incomplete)
         return; /* what was refused is not told again */
     gm_spelling_init(&spelling, name);
     for (size_t i = 0; i < e->file->declaration_count; i++)
-        if (e->file->declarations[i].kind == (step ? GM_AST_STEP : GM_AST_SAMPLE))
+        if (step ? e->file->declarations[i].kind == GM_AST_STEP : is_shown(e->file->declarations[i].kind))
             gm_spelling_offer(&spelling, e->file->declarations[i].names[0]);
     if (!step)
         gm_spelling_offer(&spelling, "checkpoint");
-    el_error(e, where, "there is no %s '%s'%s", step ? "step" : "sample", name, el_hint(e, &spelling));
+    el_error(e, where, "there is no %s '%s'%s", step ? "step" : "sample or evaluate", name, el_hint(e, &spelling));
 }
 
 static bool positive(elaborator *e, const gm_ast_expression *expression, const char *what, int64_t *out)
@@ -357,7 +371,10 @@ static void take_schedule(elaborator *e, const gm_ast_train_entry *from, gm_trai
         return;
     for (size_t i = 0; i < from->name_count; i++) {
         bool checkpoint = !step && strcmp(from->names[i], "checkpoint") == 0;
-        if (!checkpoint && !is_declared(e, step ? GM_AST_STEP : GM_AST_SAMPLE, from->names[i])) {
+        bool known =
+            step ? is_declared(e, GM_AST_STEP, from->names[i])
+                 : is_declared(e, GM_AST_SAMPLE, from->names[i]) || is_declared(e, GM_AST_EVALUATE, from->names[i]);
+        if (!checkpoint && !known) {
             unknown_scheduled(e, from->names[i], step, from->where);
             continue;
         }
@@ -475,11 +492,6 @@ static void refuse_import(elaborator *e, const gm_ast_declaration *declaration)
     e->incomplete = true;
 }
 
-static void refuse_evaluate(elaborator *e, const gm_ast_declaration *declaration)
-{
-    el_unsupported(e, declaration->where, "`evaluate` is not supported yet");
-}
-
 static void take_optimizer(elaborator *e, const gm_ast_declaration *declaration)
 {
     el_optimizer_declaration(e, declaration);
@@ -540,7 +552,6 @@ static gm_status elaborate(elaborator *e)
     if (model)
         take_model(e, model);
     take_kind(e, GM_AST_IMPORT, refuse_import);
-    take_kind(e, GM_AST_EVALUATE, refuse_evaluate);
     take_kind(e, GM_AST_CONST, take_const);
     check_settings(e);
     take_kind(e, GM_AST_OPTIMIZER, take_optimizer);
@@ -555,6 +566,7 @@ static gm_status elaborate(elaborator *e)
     close_calls(e);
     take_kind(e, GM_AST_STEP, take_entry);
     take_kind(e, GM_AST_SAMPLE, take_entry);
+    take_kind(e, GM_AST_EVALUATE, take_entry);
     take_kind(e, GM_AST_TRAIN, take_train);
     if (!e->errors && e->fatal == GM_OK)
         check_reached(e);

@@ -8,6 +8,7 @@
  *   elaborate_call.c         headers, calls of networks and functions, bodies
  *   elaborate_state.c        parameters, buffers, initializers
  *   elaborate_step.c         minimize, update, report, write
+ *   elaborate_evaluation.c   evaluate: mean, result
  *   elaborate_optimizer.c    optimizer nodes and their slots
  */
 #ifndef GM_GRAPH_ELABORATE_H
@@ -162,6 +163,7 @@ typedef struct elaborator {
     size_t update_count, update_capacity;
     gm_write *writes;
     size_t write_count, write_capacity;
+    struct el_evaluation *evaluation;     /* the one being elaborated; NULL outside */
     int keyword_count[GM_AST_RESULT + 1]; /* statements of each kind so far: "minimize_2" */
     /* While an `update` runs: its target, the entry at hand, and what stands behind the target in the entry's path ("" or
      * ".h0.Dense.W"; NULL outside), which is looked for behind the names of other networks too. */
@@ -254,6 +256,17 @@ void el_check_inputs(elaborator *e, gm_entry_kind kind, const char *name, const 
 /* --- elaborate_step.c -------------------------------------------------------------------------------------------------- */
 bool el_step_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entry *entry); /* steps and samples */
 void el_keyword_statement(elaborator *e, const gm_ast_statement *statement);
+/* What an item of report, write, mean or result is called: its own name, else the name that it shows. NULL: reported. */
+const char *el_item_name(elaborator *e, const gm_ast_item *item, const char *word);
+/* An item is called by its name: "picture"; where a statement has that name already, "write.picture". */
+bool el_begin_item(elaborator *e, const gm_ast_item *item, const char *name, const char *word);
+/* N is the batch in every step and evaluation, with data or without. */
+bool el_define_batch(elaborator *e, gm_location where);
+
+/* --- elaborate_evaluation.c --------------------------------------------------------------------------------------------- */
+bool el_evaluation_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entry *entry);
+void el_mean_item(elaborator *e, const gm_ast_item *item);
+void el_result_item(elaborator *e, const gm_ast_item *item);
 
 /* --- elaborate_optimizer.c --------------------------------------------------------------------------------------------- */
 /* Finds what `with` names, an optimizer or one that the file declares; false: reported. */

@@ -151,8 +151,8 @@ static void check_input(elaborator *e, const gm_entry *entry, const gm_graph_inp
     const gm_data_field *field = NULL;
     gm_spelling spelling;
     if (!set_count) {
-        el_error(e, where, "'%s' has the input '%s', but names no data set: sample %s on SET (...)", entry->name,
-                 input->name, entry->name);
+        el_error(e, where, "'%s' has the input '%s', but names no data set: %s %s on SET (...)", entry->name,
+                 input->name, entry->kind == GM_ENTRY_SAMPLE ? "sample" : "evaluate", entry->name);
         return;
     }
     gm_spelling_init(&spelling, input->name);
@@ -170,7 +170,7 @@ static void check_input(elaborator *e, const gm_entry *entry, const gm_graph_inp
     else if (entry->kind == GM_ENTRY_SAMPLE && !gm_dim_is_known(gm_value_of(entry->graph, input->value)->dims[0]))
         el_error(e, entry->where, "the first dimension of the input '%s' of the sample '%s' must be a number of rows",
                  input->name, entry->name);
-    else if (entry->kind == GM_ENTRY_STEP &&
+    else if (entry->kind != GM_ENTRY_SAMPLE &&
              gm_value_of(entry->graph, input->value)->dims[0] != gm_dim_symbol(e->program->symbols, "N"))
         el_error(e, entry->where, "the first dimension of the input '%s' of '%s' must be N, the batch", input->name,
                  entry->name);

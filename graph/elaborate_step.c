@@ -39,8 +39,7 @@ static bool begin_keyword(elaborator *e, const gm_ast_statement *statement)
     return el_begin_statement(e, name, statement->where);
 }
 
-/* An item is called by its name: "picture"; where a statement has that name already, "write.picture". */
-static bool begin_item(elaborator *e, const gm_ast_item *item, const char *name, const char *word)
+bool el_begin_item(elaborator *e, const gm_ast_item *item, const char *name, const char *word)
 {
     if (is_assignment(e, name) || el_find(&e->frame->statements, name))
         name = gm_pool_printf(e->pool, "%s.%s", word, name);
@@ -175,8 +174,7 @@ static void update_statement(elaborator *e, const gm_ast_statement *statement)
     e->updates[e->update_count++] = statement;
 }
 
-/* What an item is called: its own name, else the name that it shows. NULL: reported. */
-static const char *item_name(elaborator *e, const gm_ast_item *item, const char *word)
+const char *el_item_name(elaborator *e, const gm_ast_item *item, const char *word)
 {
     if (item->name)
         return item->name;
@@ -188,7 +186,7 @@ static const char *item_name(elaborator *e, const gm_ast_item *item, const char 
 
 static void report_item(elaborator *e, const gm_ast_item *item)
 {
-    const char *name = item_name(e, item, "report"), *what;
+    const char *name = el_item_name(e, item, "report"), *what;
     el_name *old;
     gm_value_id id;
     if (!name)
@@ -200,7 +198,8 @@ static void report_item(elaborator *e, const gm_ast_item *item)
         return;
     }
     what = gm_pool_printf(e->pool, "the report '%s'", name);
-    if (!what || !begin_item(e, item, name, "report") || !el_define(e, &e->columns, name, el_string(name), item->where))
+    if (!what || !el_begin_item(e, item, name, "report") ||
+        !el_define(e, &e->columns, name, el_string(name), item->where))
         return;
     id = scalar_value(e, el_evaluate(e, item->value), item->where, what);
     if (id && gm_value_of(e->graph, id)->type != GM_FLOAT)
@@ -240,7 +239,7 @@ static bool write_format(elaborator *e, const gm_ast_item *item, gm_write_format
 
 static void write_item(elaborator *e, const gm_ast_item *item)
 {
-    const char *name = item_name(e, item, "write");
+    const char *name = el_item_name(e, item, "write");
     gm_write write = {.name = name};
     el_value value;
     gm_value_id id;
@@ -251,7 +250,7 @@ static void write_item(elaborator *e, const gm_ast_item *item)
             el_error(e, item->where, "this sample writes '%s' twice", name);
             return;
         }
-    if (!begin_item(e, item, name, "write"))
+    if (!el_begin_item(e, item, name, "write"))
         return;
     value = el_evaluate(e, item->value);
     id = el_to_tensor(e, value, value.kind == EL_NUMBER ? GM_FLOAT : GM_TYPE_UNDEFINED, item->where);
@@ -268,7 +267,10 @@ void el_keyword_statement(elaborator *e, const gm_ast_statement *statement)
     bool sample = !e->frame->callable && e->frame->declaration->kind == GM_AST_SAMPLE;
     gm_ast_statement_kind kind = statement->kind;
     if (kind == GM_AST_MEAN || kind == GM_AST_RESULT) {
-        el_error(e, statement->where, "'%s' stands only in an evaluate", keywords[kind]);
+        if (e->frame->callable || !e->evaluation)
+            el_error(e, statement->where, "'%s' stands only in an evaluate", keywords[kind]);
+        for (size_t i = 0; !e->frame->callable && e->evaluation && i < statement->item_count; i++)
+            (kind == GM_AST_MEAN ? el_mean_item : el_result_item)(e, &statement->items[i]);
     } else if (kind == GM_AST_WRITE ? !sample : !step) {
         el_error(e, statement->where, "'%s' stands only in a %s", keywords[kind],
                  kind == GM_AST_WRITE ? "sample" : "step");
@@ -512,8 +514,7 @@ static bool finish_step(elaborator *e, const gm_ast_declaration *declaration, gm
     return add_assigns(e);
 }
 
-/* N is the batch in every step, with data or without. */
-static bool define_batch(elaborator *e, gm_location where)
+bool el_define_batch(elaborator *e, gm_location where)
 {
     if (el_find(&e->frame->sizes, "N") || el_find(&e->consts, "N"))
         return true;
@@ -535,7 +536,7 @@ bool el_step_entry(elaborator *e, const gm_ast_declaration *declaration, gm_entr
     e->write_count = e->write_capacity = 0;
     memset(e->keyword_count, 0, sizeof e->keyword_count);
     e->frame = &frame;
-    good = el_header_inputs(e, &declaration->signature) && (!step || define_batch(e, declaration->where));
+    good = el_header_inputs(e, &declaration->signature) && (!step || el_define_batch(e, declaration->where));
     if (good)
         el_body(e, &declaration->body);
     if (step && good && !e->broken && e->fatal == GM_OK)

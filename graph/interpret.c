@@ -23,7 +23,7 @@ static gm_status describe(const gm_graph *graph, gm_value_id id, gm_tensor *tens
 gm_status gm_node_interpret(const gm_graph *graph, const gm_node *node, gm_pool *pool, const gm_tensor *in,
                             gm_tensor *out, uint64_t seed, uint64_t run)
 {
-    gm_compute compute = {graph->context, node, in, out, seed, run};
+    gm_compute compute = {graph->context, node, in, out, seed, run, 0, 1};
     const gm_attribute *own_seed = gm_node_attribute(node, "seed");
     if (!node->op->reference)
         return gm_fail(graph->context, GM_ERROR_UNSUPPORTED, "operator %s has no reference kernel", node->op->name);

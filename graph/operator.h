@@ -51,6 +51,7 @@ typedef struct gm_compute {
     const gm_tensor *out; /* per output; data == NULL for one nobody wants. Allocated, shaped, not zeroed */
     uint64_t key;         /* random draws: seed XOR hash64(path), see ops/philox.h */
     uint64_t run;         /* random draws: how often this step has run. See gm_draw_key in ops/philox.h for both */
+    int64_t row, batch;   /* random draws: the examples row ... row + batch - 1 of many; see gm_draw_first there */
 } gm_compute;
 
 struct gm_lower; /* ops/kernel.h */

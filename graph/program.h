@@ -81,9 +81,16 @@ typedef struct gm_gradient_record {
     gm_value_id value; /* gradient entering its update, in the step's graph */
 } gm_gradient_record;
 
-typedef enum gm_entry_kind { GM_ENTRY_NETWORK, GM_ENTRY_STEP, GM_ENTRY_SAMPLE } gm_entry_kind;
+/* What an `evaluate` tells. The first `mean_count` of an entry's figures are its means, in the order of the outputs of
+ * `graph`; the others its results, in the order of the outputs of `results`. */
+typedef struct gm_figure {
+    const char *name;
+    const gm_tensor *names; /* `as words.name`: strings that the numbers stand for; NULL: none */
+} gm_figure;
 
-/* A network, step or sample. */
+typedef enum gm_entry_kind { GM_ENTRY_NETWORK, GM_ENTRY_STEP, GM_ENTRY_SAMPLE, GM_ENTRY_EVALUATION } gm_entry_kind;
+
+/* A network, step, sample or evaluation. */
 typedef struct gm_entry {
     gm_entry_kind kind;
     const char *name;
@@ -98,11 +105,17 @@ typedef struct gm_entry {
     /* STEP: the first outputs are the reports; behind them stand the losses that are minimized, called "loss.<place of
      * the node that makes it>", so that a run can see that one is no number. */
     size_t report_count;
-    const char *data; /* SAMPLE `on` set, or NULL */
+    const char *data; /* SAMPLE, EVALUATION: `on` set, or NULL */
     gm_write *writes; /* SAMPLE */
     size_t write_count;
     gm_gradient_record *gradients; /* STEP */
     size_t gradient_count;
+    /* EVALUATION: `graph` runs on every batch and gives what is averaged; without means it has no outputs. `results` runs
+     * once after them, its inputs are means, by name; NULL when there is no result. */
+    gm_graph *results;
+    gm_figure *figures;
+    size_t mean_count, figure_count;
+    int64_t draws; /* EVALUATION `over n draws`; 0: not */
 } gm_entry;
 
 typedef enum gm_schedule_kind {
@@ -117,7 +130,7 @@ typedef struct gm_schedule {
     int64_t count;         /* STEP: repeat k; EVERY: n */
     const int64_t *epochs; /* AT_EPOCHS */
     size_t epoch_count;
-    const char *name; /* step, sample; "checkpoint" */
+    const char *name; /* step, sample, evaluation; "checkpoint" */
     bool is_checkpoint;
     gm_location where;
 } gm_schedule;

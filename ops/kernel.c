@@ -94,6 +94,8 @@ static gm_status run_reference(const void *state_pointer, const gm_kernel_argume
     for (size_t i = 0; i < node->output_count; i++)
         state->out[i].data = node->outputs[i] ? arguments->out[i] : NULL;
     compute.run = arguments->run;
+    compute.row = arguments->row;
+    compute.batch = arguments->batch;
     compute.key = gm_draw_key(&state->draw, arguments->seed, arguments->override_seeds, &compute.run);
     return node->op->reference(&compute);
 }

@@ -39,6 +39,7 @@ typedef struct gm_kernel_arguments {
     uint64_t run;     /* how often the step has run */
     int threads;
     bool override_seeds; /* `seed` also replaces seeds that nodes carry themselves */
+    int64_t row, batch;  /* this run is for the examples row ... row + batch - 1 of many (0 and 1 otherwise) */
 } gm_kernel_arguments;
 
 typedef struct gm_kernel {

@@ -28,4 +28,11 @@ gm_draw gm_draw_of(const gm_node *node);
 uint64_t gm_draw_key(const gm_draw *draw, uint64_t seed, bool override_seeds,
                      uint64_t *run); /* sets *run to 0 or not */
 
+/* Where an evaluation goes through many examples, batch by batch, the elements of a draw are counted through all of
+ * them: the first one of a draw of `count` elements for `batch` examples that `row` others went before. */
+static inline uint64_t gm_draw_first(int64_t count, int64_t row, int64_t batch)
+{
+    return row ? (uint64_t)(count * row / batch) : 0;
+}
+
 #endif

@@ -61,14 +61,14 @@ static gm_status draw_like_infer(gm_graph *graph, gm_node *node)
     return graph->status;
 }
 
-static void draw_chunk(bool normal, double offset, double factor, uint64_t key, uint64_t run, int64_t first,
+static void draw_chunk(bool normal, double offset, double factor, uint64_t key, uint64_t run, uint64_t first,
                        size_t count, float *out)
 {
     float scale = (float)factor, shift = (float)offset;
     if (normal)
-        gm_normal(key, run, (uint64_t)first, count, out);
+        gm_normal(key, run, first, count, out);
     else
-        gm_uniform(key, run, (uint64_t)first, count, out);
+        gm_uniform(key, run, first, count, out);
     if (scale == 1.0f && shift == 0.0f)
         return;
     for (size_t i = 0; i < count; i++)
@@ -81,15 +81,16 @@ static gm_status draw_reference(const gm_compute *compute)
     const gm_tensor *out = &compute->out[0];
     int64_t count = gm_tensor_count(out);
     bool normal = is_normal(compute->node);
+    uint64_t first = gm_draw_first(count, compute->row, compute->batch);
     double offset, factor;
     affine(compute->node, &offset, &factor);
     if (out->data && out->type == GM_FLOAT) {
-        draw_chunk(normal, offset, factor, compute->key, compute->run, 0, (size_t)count, out->data);
+        draw_chunk(normal, offset, factor, compute->key, compute->run, first, (size_t)count, out->data);
         return GM_OK;
     }
     for (int64_t i = 0; out->data && i < count; i++) {
-        double value = normal ? gm_normal_at(compute->key, compute->run, (uint64_t)i)
-                              : gm_uniform_at(compute->key, compute->run, (uint64_t)i);
+        double value = normal ? gm_normal_at(compute->key, compute->run, first + (uint64_t)i)
+                              : gm_uniform_at(compute->key, compute->run, first + (uint64_t)i);
         gm_set(out, i, offset + factor * value);
     }
     return GM_OK;
@@ -108,11 +109,12 @@ static gm_status run_draw(const void *state, const gm_kernel_arguments *argument
     uint64_t run = arguments->run;
     uint64_t key = gm_draw_key(&kernel->draw, arguments->seed, arguments->override_seeds, &run);
     int64_t chunks = (kernel->count + CHUNK - 1) / CHUNK;
+    uint64_t base = gm_draw_first(kernel->count, arguments->row, arguments->batch);
     float *out = arguments->out[0];
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (chunks > 1 && arguments->threads > 1)
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         int64_t first = chunk * CHUNK, left = kernel->count - first;
-        draw_chunk(kernel->normal, kernel->offset, kernel->factor, key, run, first,
+        draw_chunk(kernel->normal, kernel->offset, kernel->factor, key, run, base + (uint64_t)first,
                    (size_t)(left < CHUNK ? left : CHUNK), out + first);
     }
     return GM_OK;
@@ -193,11 +195,12 @@ static gm_status mask_reference(const gm_compute *compute)
     const gm_tensor *out = &compute->out[0];
     float ratio = (float)gm_get(&compute->in[1], 0);
     int64_t count = gm_tensor_count(out);
+    uint64_t base = gm_draw_first(count, compute->row, compute->batch);
     uint8_t *keep = out->data;
     for (int64_t first = 0; keep && first < count; first += CHUNK) {
         float uniform[CHUNK];
         int64_t here = count - first < CHUNK ? count - first : CHUNK;
-        gm_uniform(compute->key, compute->run, (uint64_t)first, (size_t)here, uniform);
+        gm_uniform(compute->key, compute->run, base + (uint64_t)first, (size_t)here, uniform);
         for (int64_t i = 0; i < here; i++)
             keep[first + i] = uniform[i] >= ratio;
     }

@@ -134,13 +134,13 @@ static void keep_from(float *values, float ratio, size_t n)
 }
 
 /* Keeps where the draw of the element, counted row-major whatever the layout, is not below the ratio. */
-static void run_mask(const tile_program *program, uint64_t key, uint64_t run, float ratio, int64_t first, size_t n,
-                     float *dst)
+static void run_mask(const tile_program *program, uint64_t key, uint64_t run, uint64_t base, float ratio, int64_t first,
+                     size_t n, float *dst)
 {
     int64_t block = program->block, spatial = program->spatial;
     float buffer[GM_TILE];
     if (block == 1) {
-        gm_uniform(key, run, (uint64_t)first, n, dst);
+        gm_uniform(key, run, base + (uint64_t)first, n, dst);
         keep_from(dst, ratio, n);
         return;
     }
@@ -150,7 +150,7 @@ static void run_mask(const tile_program *program, uint64_t key, uint64_t run, fl
         here = here < left ? here : left;
         here = here < GM_TILE ? here : GM_TILE;
         for (int64_t channel = 0; channel < block; channel++) {
-            gm_uniform(key, run, (uint64_t)((group * block + channel) * spatial + s), (size_t)here, buffer);
+            gm_uniform(key, run, base + (uint64_t)((group * block + channel) * spatial + s), (size_t)here, buffer);
             keep_from(buffer, ratio, (size_t)here);
             for (int64_t i = 0; i < here; i++)
                 dst[i * block + channel] = buffer[i];
@@ -173,7 +173,8 @@ static void run_instruction(const tile_program *program, const tile_instruction 
     } else if (it->code == GM_TILE_MASK) {
         uint64_t run = arguments->run;
         uint64_t key = gm_draw_key(&it->draw, arguments->seed, arguments->override_seeds, &run);
-        run_mask(program, key, run, vectors[it->a][0], first, n, vectors[it->dst]);
+        run_mask(program, key, run, gm_draw_first(program->count, arguments->row, arguments->batch), vectors[it->a][0],
+                 first, n, vectors[it->dst]);
     } else {
         program->loops[it->code](vectors[it->dst], it->a < 0 ? NULL : vectors[it->a], it->b < 0 ? NULL : vectors[it->b],
                                  it->c < 0 ? NULL : vectors[it->c], it->p, n);

@@ -35,7 +35,7 @@ static void describe_parameters(const gm_model *model, gm_text *text)
 
 static const gm_entry *find_entry(const gm_model *model, const char *name)
 {
-    static const gm_entry_kind kinds[] = {GM_ENTRY_STEP, GM_ENTRY_SAMPLE, GM_ENTRY_NETWORK};
+    static const gm_entry_kind kinds[] = {GM_ENTRY_STEP, GM_ENTRY_SAMPLE, GM_ENTRY_EVALUATION, GM_ENTRY_NETWORK};
     for (size_t i = 0; i < GM_COUNT(kinds); i++) {
         const gm_entry *entry = name ? gm_program_entry(model->program, kinds[i], name) : NULL;
         if (entry)
@@ -50,7 +50,7 @@ static gm_status unknown_entry(const gm_model *model, const char *name)
     gm_spelling_init(&spelling, name);
     for (size_t i = 0; i < model->program->entry_count; i++)
         gm_spelling_offer(&spelling, model->program->entries[i].name);
-    return gm_fail(model->context, GM_ERROR_ARGUMENT, "the model has no network, step or sample '%s'%s%s%s", name,
+    return gm_fail(model->context, GM_ERROR_ARGUMENT, "the model has no network, step, sample or evaluate '%s'%s%s%s", name,
                    spelling.best ? "; did you mean '" : "", spelling.best ? spelling.best : "",
                    spelling.best ? "'?" : "");
 }

@@ -76,6 +76,7 @@ typedef struct gm_context gm_context;
 typedef struct gm_model gm_model;
 typedef struct gm_session gm_session;
 typedef struct gm_trainer gm_trainer;
+typedef struct gm_evaluation gm_evaluation;
 
 /* A dense row-major array described to the caller. `data` belongs to the object that was asked; it stays valid until that
  * object is destroyed, and its contents until the next run or step. `name` likewise. */
@@ -141,7 +142,14 @@ GM_API void gm_model_destroy(gm_model *model);
 GM_API const char *gm_model_name(const gm_model *model);
 
 /* What a model declares. Names of one kind are counted from 0 in the order of the file. */
-typedef enum gm_part { GM_PART_NETWORK, GM_PART_STEP, GM_PART_SAMPLE, GM_PART_DATA, GM_PART_TRAIN } gm_part;
+typedef enum gm_part {
+    GM_PART_NETWORK,
+    GM_PART_STEP,
+    GM_PART_SAMPLE,
+    GM_PART_DATA,
+    GM_PART_TRAIN,
+    GM_PART_EVALUATION
+} gm_part;
 GM_API size_t gm_model_part_count(const gm_model *model, gm_part part);
 GM_API const char *gm_model_part_name(const gm_model *model, gm_part part, size_t index); /* NULL: no such index */
 GM_API const char *gm_model_main_network(const gm_model *model); /* NULL: the file has no network */
@@ -307,6 +315,34 @@ GM_API void gm_run_options_default(gm_run_options *options, size_t struct_size);
 /* GM_ERROR_INTERRUPTED when the callback stopped it (the checkpoint is then written). GM_ERROR_NUMERIC when a loss became
  * non-finite: the last good checkpoint stays. */
 GM_API gm_status gm_trainer_run(gm_trainer *trainer, const gm_run_options *options);
+
+/* ---- Evaluation: means over a data set or over many draws --------------------------------------------------------- */
+
+typedef struct gm_evaluation_options {
+    size_t struct_size;
+    int64_t batch; /* examples at a time, which does not change the numbers; 0: the batch of the file */
+    int64_t draws; /* instead of the file's `over n draws`; 0: as in the file */
+    int64_t limit; /* only the first examples of a set; 0: all */
+    int has_seed;  /* 1: `seed` keys random draws, those with a seed of their own included */
+    uint64_t seed;
+    int reference; /* 1: reference kernels */
+} gm_evaluation_options;
+
+GM_API void gm_evaluation_options_default(gm_evaluation_options *options, size_t struct_size);
+/* Plans an `evaluate` of the model's file; options may be NULL. The same of a trainer reads the parameters as they are
+ * when it runs. Destroy it before the model or trainer. */
+GM_API gm_status gm_evaluation_create(const gm_model *model, const char *name, const gm_evaluation_options *options,
+                                      gm_evaluation **evaluation_out);
+GM_API gm_status gm_evaluation_create_for_trainer(gm_trainer *trainer, const char *name,
+                                                  const gm_evaluation_options *options, gm_evaluation **evaluation_out);
+GM_API void gm_evaluation_destroy(gm_evaluation *evaluation);
+GM_API gm_status gm_evaluation_run(gm_evaluation *evaluation);
+/* Its figures: the means, then the results, in the order of the file. Values stay until the next run. */
+GM_API size_t gm_evaluation_count(const gm_evaluation *evaluation);
+GM_API gm_status gm_evaluation_value(const gm_evaluation *evaluation, size_t index, gm_tensor_view *view_out);
+/* What a number of a figure stands for, where the file says so (`as words.name`); NULL otherwise. */
+GM_API const char *gm_evaluation_label(const gm_evaluation *evaluation, size_t index, int64_t number);
+GM_API int64_t gm_evaluation_examples(const gm_evaluation *evaluation); /* that the means are of; 0: no means */
 
 /* ---- Files --------------------------------------------------------------------------------------------------------- */
 

@@ -157,7 +157,10 @@ const char *gm_model_main_network(const gm_model *model)
 
 static const char *part_name(const gm_program *program, gm_part part, size_t wanted)
 {
-    static const gm_entry_kind kinds[] = {GM_ENTRY_NETWORK, GM_ENTRY_STEP, GM_ENTRY_SAMPLE};
+    static const gm_entry_kind kinds[] = {[GM_PART_NETWORK] = GM_ENTRY_NETWORK,
+                                          [GM_PART_STEP] = GM_ENTRY_STEP,
+                                          [GM_PART_SAMPLE] = GM_ENTRY_SAMPLE,
+                                          [GM_PART_EVALUATION] = GM_ENTRY_EVALUATION};
     size_t found = 0;
     if (part == GM_PART_DATA)
         return wanted < program->data_count ? program->data[wanted].name : NULL;

@@ -24,6 +24,11 @@ struct gm_output {
     bool fresh;                       /* this training began anew, and has not been saved yet */
 };
 
+const char *gm_output_directory(const gm_output *output)
+{
+    return output ? output->directory : NULL;
+}
+
 /* --- metrics.csv
  * -------------------------------------------------------------------------------------------------------------- */
 

@@ -38,6 +38,9 @@ void gm_plan_bind_input(gm_plan *plan, size_t index, const void *data);
 void gm_plan_bind_output(gm_plan *plan, size_t index, void *data);
 
 gm_status gm_plan_run(gm_plan *plan, uint64_t seed, uint64_t run, bool override_seeds);
+/* The same for the examples row ... row + batch - 1 of many: random draws go on where those of the examples before ended,
+ * so that the sizes of batches do not matter. */
+gm_status gm_plan_run_rows(gm_plan *plan, uint64_t seed, uint64_t run, bool override_seeds, int64_t row, int64_t batch);
 
 void gm_plan_info_of(const gm_plan *plan, gm_plan_info *info_out);
 gm_status gm_plan_profile(gm_plan *plan, bool on);

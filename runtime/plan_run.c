@@ -148,8 +148,17 @@ static gm_status run_instructions(gm_plan *plan, gm_kernel_arguments *arguments)
 
 gm_status gm_plan_run(gm_plan *plan, uint64_t seed, uint64_t run, bool override_seeds)
 {
-    gm_kernel_arguments arguments = {
-        .seed = seed, .run = run, .threads = plan->context->options.threads, .override_seeds = override_seeds};
+    return gm_plan_run_rows(plan, seed, run, override_seeds, 0, 1);
+}
+
+gm_status gm_plan_run_rows(gm_plan *plan, uint64_t seed, uint64_t run, bool override_seeds, int64_t row, int64_t batch)
+{
+    gm_kernel_arguments arguments = {.seed = seed,
+                                     .run = run,
+                                     .threads = plan->context->options.threads,
+                                     .override_seeds = override_seeds,
+                                     .row = row,
+                                     .batch = batch};
     gm_status status;
     if (plan->stale)
         resolve(plan);

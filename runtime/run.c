@@ -1,6 +1,7 @@
 /* The whole schedule of a file: blocks, epochs, rounds, samples, checkpoints. */
 #include "runtime/batch.h"
 #include "runtime/context.h"
+#include "runtime/evaluation.h"
 #include "runtime/trainer.h"
 
 #include <math.h>
@@ -37,6 +38,7 @@ typedef struct gm_run {
     int64_t window_rounds;
     double *report_means;
     const char **report_names;
+    gm_evaluation **evaluations; /* per entry of the program; NULL: not used yet */
 } gm_run;
 
 static double now(void)
@@ -216,6 +218,14 @@ static gm_status run_round(gm_run *run)
     return GM_OK;
 }
 
+static int64_t epochs_before(const gm_run *run)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < run->trainer->position.block; i++)
+        sum += run->trainer->program->trains[i].epochs;
+    return sum;
+}
+
 /* --- Samples and checkpoints
  * --------------------------------------------------------------------------------------------------- */
 
@@ -258,6 +268,31 @@ static gm_status feed_sample(gm_plan *plan, const gm_entry *entry, void *user)
             return GM_ERROR_MEMORY;
     }
     return GM_OK;
+}
+
+static gm_status open_evaluation(gm_run *run, const gm_entry *entry, gm_evaluation **evaluation_out)
+{
+    gm_trainer *trainer = run->trainer;
+    gm_evaluated what = {.model = trainer->model, .store = trainer->store, .batch = trainer->batch};
+    gm_evaluation_options options = {
+        .struct_size = sizeof options, .limit = run->options->limit, .reference = trainer->reference};
+    gm_dataset *dataset;
+    if (entry->data) {
+        GM_TRY(open_set(run, entry->data, &dataset));
+        what.dataset = dataset;
+    }
+    return gm_evaluation_open(&what, entry, &options, evaluation_out);
+}
+
+static gm_status evaluate(gm_run *run, const gm_entry *entry)
+{
+    gm_trainer *trainer = run->trainer;
+    gm_evaluation **evaluation = &run->evaluations[entry - trainer->program->entries];
+    if (!*evaluation)
+        GM_TRY(open_evaluation(run, entry, evaluation));
+    GM_TRY(gm_evaluation_run(*evaluation));
+    return gm_output_evaluation(run->output, trainer, entry->name, *evaluation,
+                                epochs_before(run) + trainer->position.epoch);
 }
 
 static gm_status save_checkpoint(gm_run *run, const char *copy)
@@ -306,7 +341,11 @@ static gm_status run_due(gm_run *run, bool epoch_ended)
             else
                 GM_TRY(save_checkpoint(run, NULL));
         } else {
-            GM_TRY(gm_output_sample(run->output, entry->name, label, feed_sample, run));
+            const gm_entry *evaluation = gm_program_entry(run->trainer->program, GM_ENTRY_EVALUATION, entry->name);
+            if (evaluation)
+                GM_TRY(evaluate(run, evaluation));
+            else
+                GM_TRY(gm_output_sample(run->output, entry->name, label, feed_sample, run));
         }
     }
     return GM_OK;
@@ -319,7 +358,7 @@ static gm_status first_samples(gm_run *run)
         return GM_OK;
     for (size_t i = 0; i < run->block->schedule_count; i++) {
         const gm_schedule *entry = &run->block->schedule[i];
-        if (entry->kind != GM_SCHEDULE_STEP && !entry->is_checkpoint)
+        if (entry->kind != GM_SCHEDULE_STEP && gm_program_entry(run->trainer->program, GM_ENTRY_SAMPLE, entry->name))
             GM_TRY(gm_output_sample(run->output, entry->name, "epoch-0000", feed_sample, run));
     }
     return GM_OK;
@@ -336,14 +375,6 @@ static int64_t total_epochs(const gm_run *run)
         return run->block_epochs;
     for (size_t i = 0; i < program->train_count; i++)
         sum += program->trains[i].epochs;
-    return sum;
-}
-
-static int64_t epochs_before(const gm_run *run)
-{
-    int64_t sum = 0;
-    for (int64_t i = 0; i < run->trainer->position.block; i++)
-        sum += run->trainer->program->trains[i].epochs;
     return sum;
 }
 
@@ -501,7 +532,8 @@ gm_status gm_trainer_run(gm_trainer *trainer, const gm_run_options *options)
     run.opened = gm_pool_array(trainer->pool, trainer->program->data_count + 1, sizeof *run.opened);
     run.report_means = gm_pool_array(trainer->pool, trainer->report_count + 1, sizeof *run.report_means);
     run.report_names = gm_pool_array(trainer->pool, trainer->report_count + 1, sizeof *run.report_names);
-    if (!run.opened || !run.report_means || !run.report_names)
+    run.evaluations = gm_pool_array(trainer->pool, trainer->program->entry_count + 1, sizeof(gm_evaluation *));
+    if (!run.opened || !run.report_means || !run.report_names || !run.evaluations)
         return GM_ERROR_MEMORY;
     if (own.trace_directory)
         trainer->keep_gradients = trainer->expose_draws = true;
@@ -510,6 +542,8 @@ gm_status gm_trainer_run(gm_trainer *trainer, const gm_run_options *options)
         status = gm_trace_create(trainer, own.trace_directory, &run.trace);
     if (status == GM_OK)
         status = run_all(&run);
+    for (size_t i = 0; i < trainer->program->entry_count; i++)
+        gm_evaluation_destroy(run.evaluations[i]);
     gm_trace_destroy(run.trace);
     gm_output_destroy(run.output);
     gm_batcher_destroy(run.batcher);

@@ -62,6 +62,11 @@ gm_status gm_output_metrics(gm_output *output, int64_t epoch, double seconds);
 /* Writes every `write` of a sample; `rows` feeds a sample `on` a set (see run.c). label: "epoch-0001". */
 gm_status gm_output_sample(gm_output *output, const char *sample, const char *label,
                            gm_status (*feed)(gm_plan *plan, const gm_entry *entry, void *user), void *user);
+const char *gm_output_directory(const gm_output *output); /* NULL: nothing is written */
+/* A row of NAME.csv (epoch, iteration, every number of small figures; rows of the same point and later are replaced), and
+ * a line of news with its scalars. `output` may be NULL. (runtime/evaluation_output.c) */
+gm_status gm_output_evaluation(gm_output *output, gm_trainer *trainer, const char *name,
+                               const gm_evaluation *evaluation, int64_t epoch);
 /* checkpoint.gmodel; `copy` not NULL: also a copy of that name. */
 gm_status gm_output_checkpoint(gm_output *output, const char *copy);
 

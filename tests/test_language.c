@@ -165,8 +165,6 @@ static const gm_mistake mistakes[] = {
      "t.gmodel:1:1: `import` is not supported yet: copy what 'x.gmodel' declares into this file"},
     {"load", HEAD "network j = load(\"c.gmodel\", \"c\")\n",
      "t.gmodel:2:1: networks made by `load` and `copy` are not supported yet"},
-    {"evaluate", HEAD NET "evaluate e on t (float[N, 4] x) { mean m = net(x) }\n",
-     "t.gmodel:3:1: `evaluate` is not supported yet"},
     {"bad_field", HEAD "data d = mnist { image : float[784] in [0] }\n",
      "t.gmodel:2:40: the range of a field is a list of two numbers: in [0, 1]"},
     {"non_scalar_named",

@@ -204,9 +204,6 @@ static const mistake unsupported[] = {
      "t:1:1: `import` is not supported yet: copy what 'gan.gmodel' declares into this file"},
     {MODEL NET "network shadow = copy(net)\nsample s { write y = shadow(RandomNormal <shape = [2, 4]> ()) }\n",
      "t:3:1: networks made by `load` and `copy` are not supported yet"},
-    {MODEL NET DATA STEP FIT "}\nevaluate quality on digits (float[N, 4] image) { mean m = mean(net(image)) }\n"
-                             "train digits batch 8 epochs 1 { fit  every 1 epoch quality }\n",
-     "t:7:1: `evaluate` is not supported yet"},
 };
 
 START_TEST(what_is_not_supported_is_said_once)

@@ -14,7 +14,7 @@ static void say_nothing(const char *text, void *user)
 /* Compiles every network, step and sample, for shapes and gradients that loading did not have to look at. */
 static gm_status compile_all(const gm_model *model)
 {
-    static const gm_part parts[] = {GM_PART_NETWORK, GM_PART_STEP, GM_PART_SAMPLE};
+    static const gm_part parts[] = {GM_PART_NETWORK, GM_PART_STEP, GM_PART_SAMPLE, GM_PART_EVALUATION};
     for (size_t kind = 0; kind < sizeof parts / sizeof parts[0]; kind++)
         for (size_t i = 0; i < gm_model_part_count(model, parts[kind]); i++) {
             const char *name = gm_model_part_name(model, parts[kind], i);

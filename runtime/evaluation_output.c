@@ -1,0 +1,115 @@
+/* What an evaluation of the schedule leaves: a line of news, and a row of OUT/<its name>.csv. */
+#include "runtime/evaluation.h"
+#include "runtime/file.h"
+#include "runtime/trainer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WIDEST 64 /* elements of a figure that get columns of their own; larger ones are for gmrun eval */
+
+static int64_t count_of(const gm_tensor_view *view)
+{
+    int64_t count = 1;
+    for (int i = 0; i < view->rank; i++)
+        count *= view->dims[i];
+    return count;
+}
+
+static double number_at(const gm_tensor_view *view, int64_t index)
+{
+    gm_tensor tensor = {view->type, view->rank, {0}, view->data};
+    memcpy(tensor.dims, view->dims, sizeof tensor.dims);
+    return gm_get(&tensor, index);
+}
+
+/* Calls `add` for each number with its column: "accuracy", "histogram[3]". */
+static void each_number(const gm_evaluation *evaluation, gm_text *text,
+                        void (*add)(gm_text *text, const char *column, double value))
+{
+    for (size_t i = 0; i < gm_evaluation_count(evaluation); i++) {
+        gm_tensor_view view;
+        char column[256];
+        if (gm_evaluation_value(evaluation, i, &view) != GM_OK || count_of(&view) > WIDEST)
+            continue;
+        for (int64_t k = 0; k < count_of(&view); k++) {
+            if (view.rank)
+                snprintf(column, sizeof column, "%s[%lld]", view.name, (long long)k);
+            else
+                snprintf(column, sizeof column, "%s", view.name);
+            add(text, column, number_at(&view, k));
+        }
+    }
+}
+
+static void add_column(gm_text *text, const char *column, double value)
+{
+    gm_text_add(text, ",%s", column);
+}
+
+static void add_value(gm_text *text, const char *column, double value)
+{
+    gm_text_add(text, ",%.9g", value);
+}
+
+static void add_news(gm_text *text, const char *column, double value)
+{
+    if (!strchr(column, '['))
+        gm_text_add(text, "%s %s %.6g", text->length ? "," : "", column, value);
+}
+
+/* Rows of an older file that stand before this point of training. */
+static void keep_rows(gm_text *text, const char *old, int64_t before)
+{
+    const char *line = strchr(old, '\n');
+    while (line && line[1]) {
+        const char *end = strchr(line + 1, '\n');
+        long long epoch, iteration;
+        if (!end)
+            return;
+        if (sscanf(line + 1, "%lld,%lld,", &epoch, &iteration) == 2 && iteration < before)
+            gm_text_add_bytes(text, line + 1, (size_t)(end - line));
+        line = end;
+    }
+}
+
+static gm_status write_row(const gm_evaluation *evaluation, const gm_trainer *trainer, int64_t epoch, const char *path)
+{
+    gm_context *context = trainer->context;
+    gm_text text;
+    gm_status status;
+    char *old;
+    size_t bytes;
+    gm_text_init(&text, context);
+    gm_text_add(&text, "epoch,iteration");
+    each_number(evaluation, &text, add_column);
+    gm_text_add(&text, "\n");
+    if (gm_read_file(context, path, &old, &bytes) == GM_OK) {
+        keep_rows(&text, old, trainer->position.total);
+        gm_free(context, old);
+    }
+    gm_clear_message(context);
+    gm_text_add(&text, "%lld,%lld", (long long)epoch, (long long)trainer->position.total);
+    each_number(evaluation, &text, add_value);
+    gm_text_add(&text, "\n");
+    status = text.failed ? GM_ERROR_MEMORY : gm_file_replace(context, path, text.data, text.length);
+    gm_text_destroy(&text);
+    return status;
+}
+
+gm_status gm_output_evaluation(gm_output *output, gm_trainer *trainer, const char *name,
+                               const gm_evaluation *evaluation, int64_t epoch)
+{
+    const char *directory = gm_output_directory(output);
+    gm_text news;
+    char path[1200];
+    gm_text_init(&news, trainer->context);
+    each_number(evaluation, &news, add_news);
+    if (news.length)
+        gm_log(trainer->context, "epoch %lld, %s:%s", (long long)epoch, name, news.data);
+    gm_text_destroy(&news);
+    if (!directory)
+        return GM_OK;
+    snprintf(path, sizeof path, "%s/%s.csv", directory, name);
+    return write_row(evaluation, trainer, epoch, path);
+}
