@@ -85,8 +85,8 @@ static void orthonormalize(double *m, int64_t vectors, int64_t length, uint64_t 
     }
 }
 
-/* target [d0, d1, ...] as the matrix [d0, d1 * ...]: orthonormal rows, or columns when there are more rows than columns
- * (Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks").
+/* target [d0, d1, ...] as the matrix [d0, d1 * ...]: orthogonal rows, or columns when there are more rows than columns, each
+ * as long as the gain (Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks").
  */
 static gm_status fill_orthogonal(gm_context *context, const gm_state_entry *entry, uint64_t key,
                                  const gm_tensor *target)
@@ -109,7 +109,7 @@ static gm_status fill_orthogonal(gm_context *context, const gm_state_entry *entr
     orthonormalize(m, vectors, length, key);
     for (int64_t i = 0; i < vectors; i++)
         for (int64_t k = 0; k < length; k++)
-            gm_set(target, turned ? k * columns + i : i * columns + k, m[i * length + k]);
+            gm_set(target, turned ? k * columns + i : i * columns + k, entry->initializer.a * m[i * length + k]);
     gm_free(context, m);
     return GM_OK;
 }

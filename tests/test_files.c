@@ -600,11 +600,11 @@ START_TEST(threads_do_not_change_values)
 }
 END_TEST
 
-static void check_orthogonal(int64_t rows, int64_t columns)
+static void check_orthogonal(int64_t rows, int64_t columns, double gain)
 {
     static float values[40 * 60];
     gm_tensor target = {.type = GM_FLOAT, .rank = 2, .dims = {rows, columns}, .data = values};
-    gm_state_entry entry = entry_of("g.W", GM_INITIALIZE_ORTHOGONAL, 0, 0);
+    gm_state_entry entry = entry_of("g.W", GM_INITIALIZE_ORTHOGONAL, gain, 0);
     ck_assert_int_eq(gm_initialize_state(context, &entry, 5, &target), GM_OK);
     bool by_row = rows <= columns;
     int64_t n = by_row ? rows : columns, length = by_row ? columns : rows;
@@ -614,19 +614,19 @@ static void check_orthogonal(int64_t rows, int64_t columns)
             for (int64_t k = 0; k < length; k++)
                 product += (double)(by_row ? values[i * columns + k] : values[k * columns + i]) *
                            (by_row ? values[j * columns + k] : values[k * columns + j]);
-            ck_assert_double_eq_tol(product, i == j, 1e-6);
+            ck_assert_double_eq_tol(product, i == j ? gain * gain : 0, 1e-6);
         }
 }
 
-START_TEST(orthogonal_values_are_orthonormal)
+START_TEST(orthogonal_values_are_orthogonal)
 {
-    check_orthogonal(40, 60);
-    check_orthogonal(60, 40);
-    check_orthogonal(40, 40);
-    check_orthogonal(1, 3);
+    check_orthogonal(40, 60, 1);
+    check_orthogonal(60, 40, 1);
+    check_orthogonal(40, 40, 0.8);
+    check_orthogonal(1, 3, 1);
     float values[3];
     gm_tensor target = {.type = GM_FLOAT, .rank = 1, .dims = {3}, .data = values};
-    gm_state_entry entry = entry_of("g.b", GM_INITIALIZE_ORTHOGONAL, 0, 0);
+    gm_state_entry entry = entry_of("g.b", GM_INITIALIZE_ORTHOGONAL, 1, 0);
     gm_clear_message(context);
     ck_assert_int_eq(gm_initialize_state(context, &entry, 5, &target), GM_ERROR_MODEL);
 }
@@ -683,7 +683,7 @@ int main(void)
         normal_values_have_their_moments,
         truncated_values_are_redrawn_by_run,
         threads_do_not_change_values,
-        orthogonal_values_are_orthonormal,
+        orthogonal_values_are_orthogonal,
         constants_and_tensors_are_copied,
     };
     Suite *suite = suite_create("files");
