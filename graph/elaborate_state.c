@@ -78,6 +78,7 @@ static const struct el_plain {
     {"normal", GM_INITIALIZE_NORMAL, 2, 2, {0, 0}, "mean, deviation"},
     {"truncated_normal", GM_INITIALIZE_TRUNCATED_NORMAL, 2, 2, {0, 0}, "mean, deviation"},
     {"orthogonal", GM_INITIALIZE_ORTHOGONAL, 0, 1, {1, 0}, "gain"},
+    {"zeros", GM_INITIALIZE_CONSTANT, 0, 0, {0, 0}, ""},
 };
 
 /* Rank 2: [in, out]; above: [out, in, k...], where both count the kernel's elements. */
@@ -145,7 +146,8 @@ static bool plain_initializer(elaborator *e, const struct el_plain *rule, const 
                               gm_state_entry *entry)
 {
     double arguments[2] = {rule->defaults[0], rule->defaults[1]};
-    if (call->item_count < rule->least || call->item_count > rule->most || call->attributes.count) {
+    bool attributes = call->attributes.count && rule->kind != GM_INITIALIZE_CONSTANT; /* which has no use for its fan */
+    if (call->item_count < rule->least || call->item_count > rule->most || attributes) {
         el_error(e, call->where, "'%s' is written %s(%s)", rule->name, rule->name, rule->arguments);
         return false;
     }

@@ -286,6 +286,8 @@ START_TEST(first_values)
         {"normal(0, 0.02)", "[5]", GM_INITIALIZE_NORMAL, 0, 0.02},
         {"truncated_normal(1, 0.5)", "[5]", GM_INITIALIZE_TRUNCATED_NORMAL, 1, 0.5},
         {"orthogonal(0.8)", "[3, 3]", GM_INITIALIZE_ORTHOGONAL, 0.8, 0},
+        {"zeros", "[5]", GM_INITIALIZE_CONSTANT, 0, 0},
+        {"zeros <fan_in = 4>", "[5]", GM_INITIALIZE_CONSTANT, 0, 0}, /* which a layer that is told its rule passes */
     };
     for (size_t i = 0; i < GM_COUNT(cases); i++) {
         char text[512];
