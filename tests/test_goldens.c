@@ -11,29 +11,37 @@
 
 #define SOURCE_ROOT GM_TEST_SOURCE "/.."
 
-typedef struct gm_layer { /* of the golden -> prefix of the paths in the model */
-    const char *golden, *path;
-} gm_layer;
-
-typedef struct gm_updater { /* which step updates a net of the golden */
-    const char *net, *step, *loss_name, *report;
-} gm_updater;
+typedef struct gm_pair { /* a name of the golden and the model's */
+    const char *golden, *model;
+} gm_pair;
 
 typedef struct gm_case {
     const char *name, *model;
     const char *settings[4];
-    gm_updater updaters[3];
-    gm_layer layers[12];
-    struct {
-        const char *golden, *feed; /* input -> input name; NULL feed: the step's only random source of numbers */
-    } inputs[4];
+    gm_pair steps[3];   /* net -> the step that updates it */
+    gm_pair reports[5]; /* loss -> report */
+    /* layer -> prefix of the paths, or one parameter -> its path */
+    gm_pair layers[18];
+    gm_pair
+        feeds[4]; /* input -> input of the step; "~word": the only random draw of the step whose path has that word */
 } gm_case;
+
+#define VAE_LAYERS                                                                                                     \
+    {                                                                                                                  \
+        {"enc.fc1", "encoder.fc1.Linear"}, {"enc.fc2", "encoder.fc2.Linear"}, {"enc.fc3", "encoder.fc3.Linear"},       \
+            {"enc.fc4", "encoder.fc4.Linear"}, {"dec.fc1", "decoder.fc1.Linear"}, {"dec.fc2", "decoder.fc2.Linear"},   \
+            {"dec.fc3", "decoder.fc3.Linear"},                                                                         \
+        {                                                                                                              \
+            "dec.fc4", "decoder.fc4.Linear"                                                                            \
+        }                                                                                                              \
+    }
 
 static const gm_case cases[] = {
     {"dcgan_fashion",
      "models/dcgan.gmodel",
      {"dropout=0"},
-     {{"G", "adversarial", "loss_G", "g_loss"}, {"D", "adversarial", "loss_D", "d_loss"}},
+     {{"G", "adversarial"}, {"D", "adversarial"}},
+     {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
      {{"G.fc1", "generator.h0.Dense"},
       {"G.bn1", "generator.h0.BatchNorm"},
       {"G.ct1", "generator.h1.ConvTranspose2d"},
@@ -44,18 +52,96 @@ static const gm_case cases[] = {
       {"D.conv1", "discriminator.h1.Conv2d"},
       {"D.conv2", "discriminator.h2.Conv2d"},
       {"D.fc1", "discriminator.logit.Dense"}},
-     {{"x", "image"}, {"z", NULL}}},
+     {{"x", "image"}, {"z", "~Random"}}},
     {"mlp_gan_bce",
      "models/gan.gmodel",
      {NULL},
-     {{"G", "artist", "loss_G", "g_loss"}, {"D", "critic", "loss_D", "d_loss"}},
+     {{"G", "artist"}, {"D", "critic"}},
+     {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
      {{"G.fc1", "generator.fc1.Linear"},
       {"G.fc2", "generator.fc2.Linear"},
       {"G.fc3", "generator.fc3.Linear"},
       {"D.fc1", "discriminator.fc1.Linear"},
       {"D.fc2", "discriminator.fc2.Linear"},
       {"D.fc3", "discriminator.fc3.Linear"}},
-     {{"x", "image"}, {"z", NULL}}},
+     {{"x", "image"}, {"z", "~Random"}}},
+    {"dc_gan_infogan",
+     "models/dcgan-infogan.gmodel",
+     {NULL},
+     {{"G", "artist"}, {"D", "critic"}},
+     {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
+     {{"G.fc1", "generator.fc1.Linear"},
+      {"G.bn1", "generator.fc1.BatchNorm"},
+      {"G.fc2", "generator.fc2.Linear"},
+      {"G.bn2", "generator.fc2.BatchNorm"},
+      {"G.ct1", "generator.ct1.ConvTranspose2d"},
+      {"G.bn3", "generator.ct1.BatchNorm"},
+      {"G.ct2", "generator.ct2.ConvTranspose2d"},
+      {"D.conv1", "discriminator.conv1.Conv2d"},
+      {"D.conv2", "discriminator.conv2.Conv2d"},
+      {"D.fc1", "discriminator.fc1.Linear"},
+      {"D.fc2", "discriminator.fc2.Linear"}},
+     {{"x", "image"}, {"z", "~Random"}}},
+    {"gan_2018",
+     "models/gan-2018.gmodel",
+     {"dropout=0"},
+     {{"G", "artist"}, {"D", "critic"}},
+     {{"loss_G", "g_loss_alone"}, {"loss_D", "d_loss_alone"}},
+     {{"G.fc1", "generator.h.Dense"},
+      {"G.fc2", "generator.image.Dense"},
+      {"D.fc1", "discriminator.h.Dense"},
+      {"D.fc2", "discriminator.logit.Dense"}},
+     {{"x", "image"}, {"z", "~Random"}}},
+    {"vae_bernoulli",
+     "models/vae.gmodel",
+     {NULL},
+     {{"enc", "elbo"}, {"dec", "elbo"}},
+     {{"loss", "loss"}, {"recon", "recon"}, {"kl", "kl"}},
+     VAE_LAYERS,
+     {{"x", "image"}, {"eps", "~Random"}}},
+    {"vae_continuous",
+     "models/vae.gmodel",
+     {"continuous=1"},
+     {{"enc", "elbo"}, {"dec", "elbo"}},
+     {{"loss", "loss"}, {"recon", "recon"}, {"kl", "kl"}},
+     VAE_LAYERS,
+     {{"x", "image"}, {"eps", "~Random"}}},
+    {"autoencoder",
+     "models/autoencoder.gmodel",
+     {NULL},
+     {{"ae", "fit"}},
+     {{"loss", "loss"}},
+     {{"ae.fc1", "encoder.code.Dense"}, {"ae.fc2", "decoder.image.Dense"}},
+     {{"x", "image"}}},
+    {"classifier",
+     "models/classifier.gmodel",
+     {"dropout=0"},
+     {{"cls", "fit"}},
+     {{"loss", "loss"}},
+     {{"cls.fc1", "classifier.fc1.Linear"}, {"cls.fc2", "classifier.fc2.Linear"}, {"cls.fc3", "classifier.fc3.Linear"}},
+     {{"x", "image"}, {"label", "label"}}},
+    {"wgan_clip",
+     "models/wgan.gmodel",
+     {NULL},
+     {{"G", "artist"}, {"D", "critic"}},
+     {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
+     {{"G.fc1", "generator.h.Dense"},
+      {"G.fc2", "generator.image.Dense"},
+      {"D.fc1", "discriminator.h.Dense"},
+      {"D.fc2", "discriminator.score.Dense"}},
+     {{"x", "image"}, {"z", "~Random"}}},
+    {"wgan_gp",
+     "models/wgan-gp.gmodel",
+     {"latent=2"},
+     {{"G", "artist"}, {"D", "critic"}},
+     {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}, {"critic", "critic"}, {"penalty", "penalty"}},
+     {{"G.fc1", "generator.fc1.Dense"},
+      {"G.fc2", "generator.fc2.Dense"},
+      {"G.fc3", "generator.fc3.Dense"},
+      {"D.fc1", "discriminator.fc1.Dense"},
+      {"D.fc2", "discriminator.fc2.Dense"},
+      {"D.fc3", "discriminator.fc3.Dense"}},
+     {{"x", "x"}, {"z", "~Normal"}, {"alpha", "~Uniform"}}},
 };
 
 static gm_context *context;
@@ -110,6 +196,12 @@ static uint32_t hash(uint32_t i, uint32_t seed)
     return x ^ x >> 16;
 }
 
+static void fill_whole(int64_t *out, size_t count, uint32_t limit, uint32_t seed)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = hash((uint32_t)i, seed) % limit;
+}
+
 static void fill(float *out, size_t count, double low, double high, uint32_t seed)
 {
     for (size_t i = 0; i < count; i++)
@@ -125,18 +217,25 @@ START_TEST(hash_gives_the_documented_numbers)
 }
 END_TEST
 
+static const char *lookup(const gm_pair *pairs, const char *golden, size_t length)
+{
+    for (; pairs->golden; pairs++)
+        if (strlen(pairs->golden) == length && strncmp(pairs->golden, golden, length) == 0)
+            return pairs->model;
+    return NULL;
+}
+
 /* "G.fc1.W" -> "generator.h0.Dense.W"; running statistics "G.bn1.mean" -> "....m". */
 static void path_of(const gm_case *test, const char *golden, char *path, size_t bytes)
 {
-    const char *dot = strrchr(golden, '.'), *suffix = dot + 1;
+    const char *dot = strrchr(golden, '.'), *suffix = dot + 1, *whole = lookup(test->layers, golden, strlen(golden));
+    const char *layer = lookup(test->layers, golden, (size_t)(dot - golden));
     suffix = strcmp(suffix, "mean") == 0 ? "m" : strcmp(suffix, "var") == 0 ? "v" : suffix;
-    for (size_t i = 0; test->layers[i].golden; i++)
-        if (strlen(test->layers[i].golden) == (size_t)(dot - golden) &&
-            strncmp(test->layers[i].golden, golden, (size_t)(dot - golden)) == 0) {
-            snprintf(path, bytes, "%s.%s", test->layers[i].path, suffix);
-            return;
-        }
-    ck_abort_msg("no layer for %s", golden);
+    ck_assert_msg(whole || layer, "no layer for %s", golden);
+    if (whole)
+        snprintf(path, bytes, "%s", whole);
+    else
+        snprintf(path, bytes, "%s.%s", layer, suffix);
 }
 
 static size_t count_of(const cJSON *shape)
@@ -201,59 +300,67 @@ static void write_parameters(gm_trainer *trainer, const gm_case *test, const cJS
     }
 }
 
-static const gm_updater *updater_of(const gm_case *test, const char *net)
+static const char *step_of(const gm_case *test, const char *net)
 {
-    for (size_t i = 0; test->updaters[i].net; i++)
-        if (strcmp(test->updaters[i].net, net) == 0)
-            return &test->updaters[i];
-    ck_abort_msg("no step updates net %s", net);
-    return NULL;
+    const char *step = lookup(test->steps, net, strlen(net));
+    ck_assert_msg(step != NULL, "no step updates net %s", net);
+    return step;
 }
 
-/* The random numbers of a step that are not Dropout's. */
-static const char *noise_path(gm_trainer *trainer, const char *step)
+/* The only random draw of a step whose path contains `word`. */
+static const char *draw_path(gm_trainer *trainer, const char *step, const char *word)
 {
+    const char *found = NULL;
     for (size_t i = 0; i < gm_trainer_feed_count(trainer, step); i++) {
         gm_tensor_view view;
         int is_draw = 0;
         require(gm_trainer_feed(trainer, step, i, &view, &is_draw));
-        if (is_draw && strstr(view.name, "Random"))
-            return view.name;
+        if (!is_draw || !strstr(view.name, word))
+            continue;
+        ck_assert_msg(!found, "step %s draws %s and %s", step, found, view.name);
+        found = view.name;
     }
-    ck_abort_msg("step %s draws no noise", step);
-    return NULL;
+    ck_assert_msg(found != NULL, "step %s draws no %s", step, word);
+    return found;
+}
+
+/* The array that an update reads for one input of the golden. The caller frees its data. */
+static gm_feed make_feed(gm_trainer *trainer, const gm_case *test, const char *step, const cJSON *input,
+                         const cJSON *seed)
+{
+    size_t elements = count_of(item(input, "shape"));
+    int whole = cJSON_HasObjectItem(input, "mod");
+    size_t bytes = elements * (whole ? sizeof(int64_t) : sizeof(float));
+    void *data = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    const char *name = lookup(test->feeds, seed->string, strlen(seed->string));
+    ck_assert_msg(name != NULL, "nothing is fed %s", seed->string);
+    if (whole)
+        fill_whole(data, elements, (uint32_t)number(input, "mod"), (uint32_t)seed->valuedouble);
+    else
+        fill(data, elements, number(input, "lo"), number(input, "hi"), (uint32_t)seed->valuedouble);
+    return (gm_feed){*name == '~' ? draw_path(trainer, step, name + 1) : name, data, bytes};
 }
 
 static void run_update(gm_trainer *trainer, const gm_case *test, const cJSON *golden, const cJSON *update)
 {
-    const char *step = updater_of(test, cJSON_GetArrayItem(item(update, "nets"), 0)->valuestring)->step;
+    const char *step = step_of(test, cJSON_GetArrayItem(item(update, "nets"), 0)->valuestring);
     const cJSON *seed, *loss;
     gm_feed feeds[4];
     size_t count = 0;
     cJSON_ArrayForEach(seed, item(update, "seeds"))
     {
-        const cJSON *input = item(item(golden, "inputs"), seed->string);
-        size_t elements = count_of(item(input, "shape"));
-        float *data = aligned_alloc(64, (elements * sizeof *data + 63) / 64 * 64);
-        fill(data, elements, number(input, "lo"), number(input, "hi"), (uint32_t)seed->valuedouble);
-        feeds[count].name = NULL;
-        for (size_t i = 0; test->inputs[i].golden; i++)
-            if (strcmp(test->inputs[i].golden, seed->string) == 0)
-                feeds[count].name = test->inputs[i].feed ? test->inputs[i].feed : noise_path(trainer, step);
-        ck_assert_msg(feeds[count].name != NULL, "nothing is fed %s", seed->string);
-        feeds[count].data = data;
-        feeds[count++].bytes = elements * sizeof *data;
+        ck_assert_uint_lt(count, sizeof feeds / sizeof feeds[0]);
+        feeds[count++] = make_feed(trainer, test, step, item(item(golden, "inputs"), seed->string), seed);
     }
     require(gm_trainer_step(trainer, step, feeds, count));
     cJSON_ArrayForEach(loss, item(update, "losses"))
     {
-        for (size_t i = 0; test->updaters[i].net; i++) {
-            double value;
-            if (strcmp(test->updaters[i].loss_name, loss->string) != 0)
-                continue;
-            require(gm_trainer_report(trainer, test->updaters[i].report, &value));
-            close_to("loss", loss->string, value, loss->valuedouble, number(item(update, "tol"), loss->string));
-        }
+        const char *report = lookup(test->reports, loss->string, strlen(loss->string));
+        double value;
+        if (!report)
+            continue;
+        require(gm_trainer_report(trainer, report, &value));
+        close_to("loss", loss->string, value, loss->valuedouble, number(item(update, "tol"), loss->string));
     }
     for (size_t i = 0; i < count; i++)
         free((void *)(uintptr_t)feeds[i].data);
@@ -270,7 +377,7 @@ static void check_first(gm_trainer *trainer, const gm_case *test, const cJSON *g
         if (strcmp(item(entry, "net")->valuestring, net) != 0)
             continue;
         path_of(test, item(entry, "name")->valuestring, path, sizeof path);
-        require(gm_trainer_gradient_norm(trainer, updater_of(test, net)->step, path, &norm));
+        require(gm_trainer_gradient_norm(trainer, step_of(test, net), path, &norm));
         close_to("gradient norm", path, norm, number(entry, "grad0_l2"), number(entry, "grad0_tol"));
         check_values(trainer, path, entry, "first");
     }

@@ -70,7 +70,7 @@ static const mistake mistakes[] = {
     {BODY("y = x * epoch"), "t:3:9: 'epoch' is known only in the body of a step"},
     {BODY("y = Dense <4, bia = 0> (x)"), "t:3:15: 'Dense' has no attribute 'bia'; did you mean 'bias'?"},
     {BODY("y = Dense(x)"), "t:3:5: 'Dense' needs the attribute 'units'"},
-    {BODY("y = Dense <4, 0, \"he_normal\", 4> (x)"), "t:3:31: 'Dense' has 3 attributes, found one more"},
+    {BODY("y = Dense <4, 0, \"he_normal\", \"zeros\", 5> (x)"), "t:3:40: 'Dense' has 4 attributes, found one more"},
     {BODY("y = Dense <4, weights = \"he_norml\"> (x)"),
      "t:3:5: unknown initializer 'he_norml'; did you mean 'he_normal'?"},
     {BODY("y = Dense <2.5> (x)"),
