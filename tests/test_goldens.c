@@ -18,6 +18,7 @@ typedef struct gm_pair { /* a name of the golden and the model's */
 typedef struct gm_case {
     const char *name, *model;
     const char *settings[4];
+    const char *more;   /* declarations behind those of the file */
     gm_pair steps[3];   /* net -> the step that updates it */
     gm_pair reports[5]; /* loss -> report */
     /* layer -> prefix of the paths, or one parameter -> its path */
@@ -36,10 +37,25 @@ typedef struct gm_case {
         }                                                                                                              \
     }
 
+/* The two updates of gan-2018 one after the other, with fresh noise each. */
+#define NOISE "generator(RandomUniform <shape = [N, latent], low = -1, high = 1> ())"
+#define ALTERNATING                                                                                                    \
+    "step artist {\n"                                                                                                  \
+    "  loss = gan_generator_loss(discriminator(" NOISE "))\n"                                                          \
+    "  minimize loss over generator with Adam <rate = rate, epsilon = 1e-7>\n"                                         \
+    "  report g_alone = loss\n"                                                                                        \
+    "}\n"                                                                                                              \
+    "step critic (float[N, 784] image) {\n"                                                                            \
+    "  loss = gan_discriminator_loss(discriminator(image), discriminator(" NOISE "))\n"                                \
+    "  minimize loss over discriminator with Adam <rate = rate, epsilon = 1e-7>\n"                                     \
+    "  report d_alone = loss\n"                                                                                        \
+    "}\n"
+
 static const gm_case cases[] = {
     {"dcgan_fashion",
      "models/dcgan.gmodel",
      {"dropout=0"},
+     NULL,
      {{"G", "adversarial"}, {"D", "adversarial"}},
      {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
      {{"G.fc1", "generator.h0.Dense"},
@@ -56,6 +72,7 @@ static const gm_case cases[] = {
     {"mlp_gan_bce",
      "models/gan.gmodel",
      {NULL},
+     NULL,
      {{"G", "artist"}, {"D", "critic"}},
      {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
      {{"G.fc1", "generator.fc1.Linear"},
@@ -68,6 +85,7 @@ static const gm_case cases[] = {
     {"dc_gan_infogan",
      "models/dcgan-infogan.gmodel",
      {NULL},
+     NULL,
      {{"G", "artist"}, {"D", "critic"}},
      {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
      {{"G.fc1", "generator.fc1.Linear"},
@@ -85,8 +103,20 @@ static const gm_case cases[] = {
     {"gan_2018",
      "models/gan-2018.gmodel",
      {"dropout=0"},
+     ALTERNATING,
      {{"G", "artist"}, {"D", "critic"}},
-     {{"loss_G", "g_loss_alone"}, {"loss_D", "d_loss_alone"}},
+     {{"loss_G", "g_alone"}, {"loss_D", "d_alone"}},
+     {{"G.fc1", "generator.h.Dense"},
+      {"G.fc2", "generator.image.Dense"},
+      {"D.fc1", "discriminator.h.Dense"},
+      {"D.fc2", "discriminator.logit.Dense"}},
+     {{"x", "image"}, {"z", "~Random"}}},
+    {"gan_2018_simultaneous",
+     "models/gan-2018.gmodel",
+     {"dropout=0"},
+     NULL,
+     {{"G", "adversarial"}, {"D", "adversarial"}},
+     {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
      {{"G.fc1", "generator.h.Dense"},
       {"G.fc2", "generator.image.Dense"},
       {"D.fc1", "discriminator.h.Dense"},
@@ -95,6 +125,7 @@ static const gm_case cases[] = {
     {"vae_bernoulli",
      "models/vae.gmodel",
      {NULL},
+     NULL,
      {{"enc", "elbo"}, {"dec", "elbo"}},
      {{"loss", "loss"}, {"recon", "recon"}, {"kl", "kl"}},
      VAE_LAYERS,
@@ -102,6 +133,7 @@ static const gm_case cases[] = {
     {"vae_continuous",
      "models/vae.gmodel",
      {"continuous=1"},
+     NULL,
      {{"enc", "elbo"}, {"dec", "elbo"}},
      {{"loss", "loss"}, {"recon", "recon"}, {"kl", "kl"}},
      VAE_LAYERS,
@@ -109,6 +141,7 @@ static const gm_case cases[] = {
     {"autoencoder",
      "models/autoencoder.gmodel",
      {NULL},
+     NULL,
      {{"ae", "fit"}},
      {{"loss", "loss"}},
      {{"ae.fc1", "encoder.code.Dense"}, {"ae.fc2", "decoder.image.Dense"}},
@@ -116,6 +149,7 @@ static const gm_case cases[] = {
     {"classifier",
      "models/classifier.gmodel",
      {"dropout=0"},
+     NULL,
      {{"cls", "fit"}},
      {{"loss", "loss"}},
      {{"cls.fc1", "classifier.fc1.Linear"}, {"cls.fc2", "classifier.fc2.Linear"}, {"cls.fc3", "classifier.fc3.Linear"}},
@@ -123,6 +157,7 @@ static const gm_case cases[] = {
     {"wgan_clip",
      "models/wgan.gmodel",
      {NULL},
+     NULL,
      {{"G", "artist"}, {"D", "critic"}},
      {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}},
      {{"G.fc1", "generator.h.Dense"},
@@ -133,6 +168,7 @@ static const gm_case cases[] = {
     {"wgan_gp",
      "models/wgan-gp.gmodel",
      {"latent=2"},
+     NULL,
      {{"G", "artist"}, {"D", "critic"}},
      {{"loss_G", "g_loss"}, {"loss_D", "d_loss"}, {"critic", "critic"}, {"penalty", "penalty"}},
      {{"G.fc1", "generator.fc1.Dense"},
@@ -151,21 +187,29 @@ static void require(gm_status status)
     ck_assert_msg(status == GM_OK, "%s: %s", gm_status_name(status), gm_context_message(context));
 }
 
-static cJSON *read_json(const char *name)
+/* A file's text with `more` behind it; the caller frees it. */
+static char *read_text(const char *path, const char *more)
 {
-    char path[512];
+    FILE *file = fopen(path, "rb");
     long length;
     char *text;
-    cJSON *json;
-    snprintf(path, sizeof path, SOURCE_ROOT "/tests/goldens/%s.json", name);
-    FILE *file = fopen(path, "rb");
     ck_assert_msg(file != NULL, "%s is missing", path);
     fseek(file, 0, SEEK_END);
     length = ftell(file);
     rewind(file);
-    text = calloc(1, (size_t)length + 1);
+    text = calloc(1, (size_t)length + strlen(more) + 1);
     ck_assert(fread(text, 1, (size_t)length, file) == (size_t)length);
     fclose(file);
+    return strcat(text, more);
+}
+
+static cJSON *read_json(const char *name)
+{
+    char path[512];
+    char *text;
+    cJSON *json;
+    snprintf(path, sizeof path, SOURCE_ROOT "/tests/goldens/%s.json", name);
+    text = read_text(path, "");
     json = cJSON_Parse(text);
     ck_assert_msg(json != NULL, "%s is not JSON", path);
     free(text);
@@ -391,14 +435,16 @@ static void replay(const gm_case *test)
     gm_model *model;
     gm_trainer *trainer;
     const cJSON *update, *net, *entry;
-    char file[512], seen[64] = "";
+    char file[512], seen[64] = "", *text;
     size_t updates = 0;
     snprintf(file, sizeof file, SOURCE_ROOT "/%s", test->model);
     gm_model_options_default(&model_options, sizeof model_options);
     model_options.settings = test->settings;
     while (test->settings[model_options.setting_count])
         model_options.setting_count++;
-    require(gm_model_load(context, file, &model_options, &model));
+    text = read_text(file, test->more ? test->more : "");
+    require(gm_model_load_memory(context, text, strlen(text), file, &model_options, &model));
+    free(text);
     gm_trainer_options_default(&trainer_options, sizeof trainer_options);
     trainer_options.batch = (int64_t)number(golden, "B");
     require(gm_trainer_create(model, &trainer_options, &trainer));
