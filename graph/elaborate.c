@@ -102,7 +102,7 @@ static void take_model(elaborator *e, const gm_ast_declaration *declaration)
 
 static bool is_network(const el_callable *callable)
 {
-    return !callable->prelude && callable->declaration->kind == GM_AST_NETWORK;
+    return !callable->prelude && !callable->home && callable->declaration->kind == GM_AST_NETWORK;
 }
 
 static void take_main(elaborator *e, const gm_ast_declaration *model)
@@ -127,16 +127,20 @@ static void take_main(elaborator *e, const gm_ast_declaration *model)
 
 static const gm_setting *setting_named(const elaborator *e, const char *name)
 {
-    for (size_t i = 0; i < e->program->setting_count; i++)
-        if (strcmp(e->program->settings[i].name, name) == 0)
+    size_t length = e->prefix ? strlen(e->prefix) : 0;
+    for (size_t i = 0; i < e->program->setting_count; i++) {
+        const char *full = e->program->settings[i].name;
+        if ((!length || strncmp(full, e->prefix, length) == 0) && strcmp(full + length, name) == 0)
             return &e->program->settings[i];
+    }
     return NULL;
 }
 
 /* The value of --set NAME=VALUE: text for a const that holds a string, else an expression of the language. */
 static el_value setting_value(elaborator *e, const gm_setting *setting, el_value declared)
 {
-    char *text = gm_pool_printf(e->pool, "const %s = %s\n", setting->name, setting->value);
+    const char *name = setting->name + (e->prefix ? strlen(e->prefix) : 0);
+    char *text = gm_pool_printf(e->pool, "const %s = %s\n", name, setting->value);
     char *place = gm_pool_printf(e->pool, "setting %s=%s", setting->name, setting->value);
     gm_ast_file *file = NULL;
     gm_status status;
@@ -170,12 +174,19 @@ static void take_const(elaborator *e, const gm_ast_declaration *declaration)
     }
 }
 
+void el_take_consts(elaborator *e, const gm_ast_file *file)
+{
+    for (size_t i = 0; i < file->declaration_count && e->fatal == GM_OK; i++)
+        if (file->declarations[i].kind == GM_AST_CONST)
+            take_const(e, &file->declarations[i]);
+}
+
 static void check_settings(elaborator *e)
 {
     for (size_t i = 0; i < e->program->setting_count; i++) {
         gm_spelling spelling;
         const char *name = e->program->settings[i].name;
-        if (el_find(&e->consts, name))
+        if (el_find(&e->consts, name) || strchr(name, ':')) /* FILE:NAME is a loaded file's */
             continue;
         gm_spelling_init(&spelling, name);
         el_offer_names(&e->consts, &spelling);
@@ -185,10 +196,12 @@ static void check_settings(elaborator *e)
 
 /* --- Callables --- */
 
-static bool add_callable(elaborator *e, const gm_ast_declaration *declaration, const char *name, bool prelude)
+static bool add_callable(elaborator *e, const gm_ast_declaration *declaration, const char *name, bool prelude,
+                         el_module *home)
 {
     for (size_t c = 0; c < e->callable_count; c++)
-        if (e->callables[c].prelude == prelude && strcmp(e->callables[c].name, name) == 0)
+        if (e->callables[c].prelude == prelude && e->callables[c].home == home &&
+            strcmp(e->callables[c].name, name) == 0)
             el_error(e, declaration->where, "'%s' is declared twice", name);
     if (!prelude && gm_operator_find_name(name))
         el_error(e, declaration->where, "'%s' is an operator, which a file cannot replace", name);
@@ -197,27 +210,29 @@ static bool add_callable(elaborator *e, const gm_ast_declaration *declaration, c
         el_out_of_memory(e);
         return false;
     }
-    e->callables[e->callable_count++] = (el_callable){.name = name, .declaration = declaration, .prelude = prelude};
+    e->callables[e->callable_count++] =
+        (el_callable){.name = name, .declaration = declaration, .prelude = prelude, .home = home, .scope = home};
     return true;
 }
 
-static void add_callables(elaborator *e, const gm_ast_file *file, bool prelude)
+void el_add_callables(elaborator *e, const gm_ast_file *file, bool prelude, el_module *home)
 {
     for (size_t i = 0; i < file->declaration_count; i++) {
         const gm_ast_declaration *declaration = &file->declarations[i];
         if (declaration->kind != GM_AST_NETWORK && declaration->kind != GM_AST_FUNCTION)
             continue;
-        if (declaration->kind == GM_AST_NETWORK && declaration->value_count) {
-            el_unsupported(e, declaration->where, "networks made by `load` and `copy` are not supported yet");
-            if (!add_callable(e, declaration, declaration->names[0], prelude))
-                return;
-            e->callables[e->callable_count - 1].failed = true;
-            continue;
-        }
         for (size_t k = 0; k < declaration->name_count; k++)
-            if (!add_callable(e, declaration, declaration->names[k], prelude))
+            if (!add_callable(e, declaration, declaration->names[k], prelude, home))
                 return;
     }
+}
+
+/* Networks made by load and copy get the bodies that they are made of. */
+static void make_networks(elaborator *e)
+{
+    for (size_t i = 0, count = e->callable_count; i < count && e->fatal == GM_OK; i++)
+        if (is_network(&e->callables[i]) && e->callables[i].declaration->value_count && !e->callables[i].failed)
+            el_make_network(e, i);
 }
 
 static bool add_prelude(elaborator *e)
@@ -230,7 +245,7 @@ static bool add_prelude(elaborator *e)
             e->fatal = status == GM_ERROR_MEMORY ? status : GM_ERROR_INTERNAL;
             return false;
         }
-        add_callables(e, file, true);
+        el_add_callables(e, file, true, NULL);
     }
     return e->fatal == GM_OK;
 }
@@ -469,7 +484,8 @@ static void check_reached(elaborator *e)
         bool trained = is_trained(e->program, e->steps[s].name);
         for (size_t i = 0; trained && i < e->steps[s].used_count; i++) {
             const gm_state_entry *state = &e->program->states[i];
-            if (!e->steps[s].used[i] || state->kind != GM_STATE_PARAMETER || (i < e->reached_capacity && e->reached[i]))
+            if (!e->steps[s].used[i] || state->kind != GM_STATE_PARAMETER ||
+                (i < e->reached_capacity && e->reached[i]) || el_is_made(e, state->network))
                 continue;
             el_error(
                 e, state->where,
@@ -485,13 +501,6 @@ static void check_reached(elaborator *e)
 
 /* --- The file --- */
 
-static void refuse_import(elaborator *e, const gm_ast_declaration *declaration)
-{
-    el_unsupported(e, declaration->where, "`import` is not supported yet: copy what '%s' declares into this file",
-                   declaration->text);
-    e->incomplete = true;
-}
-
 static void take_optimizer(elaborator *e, const gm_ast_declaration *declaration)
 {
     el_optimizer_declaration(e, declaration);
@@ -503,14 +512,6 @@ static void take_kind(elaborator *e, gm_ast_declaration_kind kind,
     for (size_t i = 0; i < e->file->declaration_count && e->fatal == GM_OK; i++)
         if (e->file->declarations[i].kind == kind)
             take(e, &e->file->declarations[i]);
-}
-
-static bool has_import(const gm_ast_file *file)
-{
-    for (size_t i = 0; i < file->declaration_count; i++)
-        if (file->declarations[i].kind == GM_AST_IMPORT)
-            return true;
-    return false;
 }
 
 static const gm_ast_declaration *model_declaration(elaborator *e)
@@ -525,7 +526,7 @@ static const gm_ast_declaration *model_declaration(elaborator *e)
         else
             model = &e->file->declarations[i];
     }
-    if (!model && !has_import(e->file))
+    if (!model && !e->incomplete)
         el_error(e, (gm_location){e->file->name, 1, 1},
                  "the file must begin with: model NAME <gmodel = 1, opset = 21>");
     return model;
@@ -551,12 +552,12 @@ static gm_status elaborate(elaborator *e)
     model = model_declaration(e);
     if (model)
         take_model(e, model);
-    take_kind(e, GM_AST_IMPORT, refuse_import);
-    take_kind(e, GM_AST_CONST, take_const);
+    el_take_consts(e, e->file);
     check_settings(e);
     take_kind(e, GM_AST_OPTIMIZER, take_optimizer);
     take_kind(e, GM_AST_DATA_SET, el_data_declaration);
-    add_callables(e, e->file, false);
+    el_add_callables(e, e->file, false, NULL);
+    make_networks(e);
     if (e->fatal != GM_OK || !add_prelude(e))
         return e->fatal;
     take_main(e, model);
@@ -577,8 +578,10 @@ static gm_status elaborate(elaborator *e)
 
 /* Copies what the caller gave: settings, text, names. */
 static bool keep_arguments(gm_program *program, const char *text, size_t bytes, const char *name,
-                           const gm_setting *settings, size_t setting_count)
+                           const gm_program_options *options)
 {
+    const gm_setting *settings = options ? options->settings : NULL;
+    size_t setting_count = options ? options->setting_count : 0;
     const char *slash = strrchr(name, '/');
     program->sources = gm_pool_alloc(program->pool, sizeof *program->sources);
     program->settings = gm_pool_array(program->pool, setting_count + 1, sizeof *program->settings);
@@ -587,7 +590,7 @@ static bool keep_arguments(gm_program *program, const char *text, size_t bytes, 
     program->sources[0].name = gm_pool_string(program->pool, slash ? slash + 1 : name);
     program->sources[0].text = gm_pool_substring(program->pool, text, bytes);
     program->sources[0].bytes = bytes;
-    program->source_count = 1;
+    program->source_count = program->source_capacity = 1;
     for (size_t i = 0; i < setting_count; i++) {
         program->settings[i].name = gm_pool_string(program->pool, settings[i].name);
         program->settings[i].value = gm_pool_string(program->pool, settings[i].value);
@@ -599,11 +602,12 @@ static bool keep_arguments(gm_program *program, const char *text, size_t bytes, 
 }
 
 static gm_status compile(gm_program *program, const char *text, size_t bytes, const char *name,
-                         const gm_setting *settings, size_t setting_count)
+                         const gm_program_options *options)
 {
-    elaborator e = {.context = program->context, .pool = program->pool, .program = program};
+    elaborator e = {
+        .context = program->context, .pool = program->pool, .program = program, .options = options, .main_path = name};
     gm_ast_file *file = NULL;
-    if (!keep_arguments(program, text, bytes, name, settings, setting_count))
+    if (!keep_arguments(program, text, bytes, name, options))
         return GM_ERROR_MEMORY;
     program->symbols = gm_symbols_create(program->pool);
     program->opset = 21;
@@ -614,12 +618,14 @@ static gm_status compile(gm_program *program, const char *text, size_t bytes, co
     if (file->onnx)
         return gm_fail(program->context, GM_ERROR_UNSUPPORTED,
                        "%s: is a text of a plain ONNX graph; models of the language begin with `model`", name);
-    e.file = file;
+    e.file = el_with_imports(&e, file, program->sources[0].name);
+    if (!e.file)
+        return GM_ERROR_MEMORY;
     return elaborate(&e);
 }
 
 gm_status gm_program_compile(gm_context *context, const char *text, size_t bytes, const char *name,
-                             const gm_setting *settings, size_t setting_count, gm_program **program_out)
+                             const gm_program_options *options, gm_program **program_out)
 {
     gm_pool *pool;
     gm_program *program;
@@ -633,7 +639,7 @@ gm_status gm_program_compile(gm_context *context, const char *text, size_t bytes
     }
     program->context = context;
     program->pool = pool;
-    status = compile(program, text, bytes, name, settings, setting_count);
+    status = compile(program, text, bytes, name, options);
     if (status != GM_OK) {
         if (status == GM_ERROR_MEMORY)
             gm_fail_memory(context);

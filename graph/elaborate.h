@@ -2,6 +2,8 @@
  * function is evaluated in place, so each node is inferred as it is made and every error has a place in the text.
  *
  *   elaborate.c              the file: consts, data, networks, steps, samples, train blocks
+ *   elaborate_import.c       the files that a text names
+ *   elaborate_load.c         networks made by load and copy
  *   elaborate_data.c         data sets, the inputs that they feed
  *   elaborate_value.c        literals, conversion to tensors and attributes, diagnostics
  *   elaborate_expression.c   expressions and operator calls
@@ -61,13 +63,25 @@ typedef struct el_names {
 } el_names;
 
 /* --- Callables and bodies ---------------------------------------------------------------------------------------------- */
+/* A loaded file: a name space of its own. */
+typedef struct el_module {
+    const gm_ast_file *file;
+    el_names consts;
+    const struct gm_container *container; /* its tensors; NULL: the program's own checkpoint has them */
+} el_module;
+
 typedef struct el_callable {
     const char *name;
     const gm_ast_declaration *declaration;
     bool prelude;
-    bool failed;  /* an error in it was reported: calls are silent */
-    bool running; /* being evaluated: a second entry is a cycle */
-    bool *calls;  /* NETWORK: per callable, called networks (filled when it is elaborated alone) */
+    el_module *home;         /* where it is known by its name; NULL: the model's file (or the prelude) */
+    el_module *scope;        /* where the names of its body are looked up; NULL: the model's file */
+    const char *root;        /* made by load: what the network is called in its file; NULL: not loaded */
+    const char *buffer_root; /* made by load: where its buffers are in its file */
+    const char *original;    /* made by copy: of this network of the model; NULL: no copy */
+    bool failed;             /* an error in it was reported: calls are silent */
+    bool running;            /* being evaluated: a second entry is a cycle */
+    bool *calls;             /* NETWORK: per callable, called networks (filled when it is elaborated alone) */
 } el_callable;
 
 typedef struct el_count {
@@ -79,8 +93,10 @@ typedef struct el_count {
 typedef struct el_frame {
     const struct el_frame *parent;
     const gm_ast_declaration *declaration;
-    el_callable *callable; /* NULL: step or sample */
-    bool prelude;          /* sees no consts of the file */
+    el_callable *callable;   /* NULL: step or sample */
+    bool prelude;            /* sees no consts of the file */
+    el_module *scope;        /* whose consts and callables it sees; NULL: the file's */
+    const el_callable *made; /* the network made by load or copy in which it is evaluated; NULL: none */
     el_names names;
     el_names sizes; /* dimensions that inputs bound; a value of the same name hides one in expressions */
     bool has_ellipsis;
@@ -128,7 +144,12 @@ typedef struct elaborator {
     gm_context *context;
     gm_pool *pool;
     gm_program *program;
-    const gm_ast_file *file;
+    const gm_program_options *options;
+    const gm_ast_file *file; /* imports merged */
+    const char *main_path;   /* of the model, for messages */
+    /* While a loaded file is read: its sources, or NULL, and what names of its files begin with. */
+    const struct gm_container *container;
+    const char *prefix;
     gm_status fatal;         /* no memory, or too much work: everything stops */
     bool incomplete;         /* an `import` was refused: unknown names are silent */
     int errors, unsupported; /* diagnostics so far; how many of them name something that this library does not do */
@@ -246,6 +267,34 @@ void el_state_assign(elaborator *e, uint32_t state,
                      gm_value_id value); /* a new version, written at the end of the step */
 /* Adds an entry, or finds the one of that path. -1: no memory. */
 int64_t el_state_add(elaborator *e, const gm_state_entry *entry);
+
+/* --- elaborate_import.c ------------------------------------------------------------------------------------------------- */
+/* Paths are seen from the model's folder. All report at `where` and return false (NULL) on failure. */
+bool el_read_file(elaborator *e, const char *path, gm_location where, const char **data_out, size_t *bytes_out);
+bool el_decode(elaborator *e, const char *path, const char *data, size_t bytes, gm_location where,
+               struct gm_container **container_out);
+bool el_add_source(elaborator *e, const char *path, const char *text, size_t bytes);
+gm_ast_file *el_parse(elaborator *e, const char *path, const char *text, size_t bytes);
+/* The file with the declarations of what it imports. path: of the file. NULL: no memory. */
+gm_ast_file *el_with_imports(elaborator *e, gm_ast_file *file, const char *path);
+
+/* --- elaborate_load.c ---------------------------------------------------------------------------------------------------- */
+/* Fills the callable of `network NAME = load(FILE, NETWORK)` or `= copy(NETWORK)`, or marks it as failed. */
+void el_make_network(elaborator *e, size_t callable);
+/* In a copied network: a buffer becomes the original's, a parameter gets its twin. */
+bool el_adopt_state(elaborator *e, gm_state_entry *entry);
+/* In a loaded network: the first value is the file's. path: of the entry before it was adopted. */
+bool el_load_state(elaborator *e, const char *path, gm_state_entry *entry);
+/* Whether a network was made by load or copy, or is called by one that was loaded. */
+bool el_is_made(const elaborator *e, const char *network);
+
+/* --- elaborate.c ----------------------------------------------------------------------------------------------------------- */
+/* Adds the networks and functions of a file; home: NULL for the model's own and the prelude. */
+void el_add_callables(elaborator *e, const gm_ast_file *file, bool prelude, el_module *home);
+/* Evaluates its consts into e->consts; settings are looked up behind e->prefix. */
+void el_take_consts(elaborator *e, const gm_ast_file *file);
+/* The consts that the present frame sees. */
+const el_names *el_consts(const elaborator *e);
 
 /* --- elaborate_data.c -------------------------------------------------------------------------------------------------- */
 void el_data_declaration(elaborator *e, const gm_ast_declaration *declaration);

@@ -7,17 +7,29 @@
 el_callable *el_callable_find(const elaborator *e, const char *name)
 {
     bool prelude_only = e->frame && e->frame->prelude;
+    const el_module *home = e->frame ? e->frame->scope : NULL;
     for (int prelude = prelude_only ? 1 : 0; prelude < 2; prelude++)
         for (size_t i = 0; i < e->callable_count; i++)
-            if (e->callables[i].prelude == (prelude == 1) && strcmp(e->callables[i].name, name) == 0)
+            if (e->callables[i].prelude == (prelude == 1) && e->callables[i].home == (prelude ? NULL : home) &&
+                strcmp(e->callables[i].name, name) == 0)
                 return &e->callables[i];
     return NULL;
 }
 
+const el_names *el_consts(const elaborator *e)
+{
+    static const el_names none = {0};
+    if (!e->frame)
+        return &e->consts;
+    return e->frame->prelude ? &none : e->frame->scope ? &e->frame->scope->consts : &e->consts;
+}
+
 void el_offer_callables(const elaborator *e, gm_spelling *spelling)
 {
+    const el_module *home = e->frame ? e->frame->scope : NULL;
     for (size_t i = 0; i < e->callable_count; i++)
-        gm_spelling_offer(spelling, e->callables[i].name);
+        if (e->callables[i].home == home || e->callables[i].prelude)
+            gm_spelling_offer(spelling, e->callables[i].name);
 }
 
 /* --- Dimensions ----------------------------------------------------------------------------------------------------------- */
@@ -46,8 +58,8 @@ static el_dim_state evaluate_dim(elaborator *e, const gm_ast_dim *dim, gm_dim *d
     *name_out = name;
     if (name && !found)
         found = el_find(&e->frame->names, name);
-    if (name && !found && !e->frame->prelude)
-        found = el_find(&e->consts, name);
+    if (name && !found)
+        found = el_find(el_consts(e), name);
     if (found) {
         const char *what = gm_pool_printf(e->pool, "the dimension '%s'", name);
         e->broken = e->broken || found->value.kind == EL_FAILED;
@@ -61,8 +73,7 @@ static el_dim_state evaluate_dim(elaborator *e, const gm_ast_dim *dim, gm_dim *d
                    : EL_DIM_WRONG;
     gm_spelling_init(&spelling, name);
     el_offer_names(&e->frame->names, &spelling);
-    if (!e->frame->prelude)
-        el_offer_names(&e->consts, &spelling);
+    el_offer_names(el_consts(e), &spelling);
     el_error(
         e, dim->where,
         "unknown dimension '%s': it is neither a const nor an attribute, and dimensions that inputs bind start with a "
@@ -590,6 +601,11 @@ static size_t collect_outputs(elaborator *e, el_frame *frame, el_value *outputs,
 static bool check_call(elaborator *e, const el_callable *callable, const gm_ast_expression *call, size_t wanted)
 {
     const gm_ast_signature *signature = &callable->declaration->signature;
+    if (callable->declaration->value_count) {
+        el_error(e, call->where, "the loaded network calls '%s', which is itself made by load or copy: load that too",
+                 callable->name);
+        return false;
+    }
     if (callable->running) {
         report_cycle(e, callable, call->where);
         return false;
@@ -622,6 +638,22 @@ static void note_network_call(elaborator *e, const el_callable *callable)
             frame->callable->calls[callable - e->callables] = true;
 }
 
+/* Whose parameters these are. A network that a loaded one calls has its own: "judge.decoder". */
+static void enter_network(elaborator *e, el_frame *frame)
+{
+    const el_callable *callable = frame->callable;
+    frame->network = callable->name;
+    if (callable->root || callable->original)
+        frame->made = callable;
+    else if (!callable->home)
+        frame->made = NULL;
+    else if (frame->made && strcmp(frame->made->root, callable->name) == 0)
+        frame->network = frame->made->name;
+    else if (frame->made && !(frame->network = gm_pool_printf(e->pool, "%s.%s", frame->made->name, callable->name)))
+        el_out_of_memory(e);
+    frame->owner = frame->network;
+}
+
 size_t el_call(elaborator *e, el_callable *callable, const gm_ast_expression *call, el_value *outputs, size_t wanted)
 {
     el_frame *caller = e->frame;
@@ -644,11 +676,13 @@ size_t el_call(elaborator *e, el_callable *callable, const gm_ast_expression *ca
         if ((values[i] = el_evaluate(e, call->items[i])).kind == EL_FAILED)
             return 0;
     frame.prelude = callable->prelude;
+    frame.scope = callable->scope;
+    frame.made = caller->made;
     frame.training = caller->training;
     frame.path = el_callee_path(e, callable->name, network ? '/' : '.', &frame.owner);
     frame.network = caller->network;
     if (network) {
-        frame.owner = frame.network = callable->name;
+        enter_network(e, &frame);
         note_network_call(e, callable);
     }
     if (!frame.path || !(network ? bind_training(e, &frame, call) : bind_attributes(e, &frame, call)) ||
@@ -698,7 +732,9 @@ gm_graph *el_network_graph(elaborator *e, el_callable *callable, bool training)
     }
     el_graph_begin(e, graph, declaration);
     graph->training = training;
-    frame.path = frame.owner = frame.network = callable->name;
+    frame.path = callable->name;
+    frame.scope = callable->scope;
+    enter_network(e, &frame);
     e->frame = &frame;
     callable->running = true;
     good = el_header_inputs(e, signature);

@@ -140,8 +140,7 @@ static el_value unknown_name(elaborator *e, const char *name, gm_location where)
     gm_spelling_init(&spelling, name);
     if (e->frame)
         el_offer_names(&e->frame->names, &spelling);
-    if (!e->frame || !e->frame->prelude)
-        el_offer_names(&e->consts, &spelling);
+    el_offer_names(el_consts(e), &spelling);
     for (size_t i = 0; e->update_suffix && i < e->callable_count; i++)
         if (e->callables[i].declaration->kind == GM_AST_NETWORK)
             gm_spelling_offer(&spelling, e->callables[i].name);
@@ -154,8 +153,8 @@ static el_value name_value(elaborator *e, const char *name, gm_location where)
     el_name *found = e->frame ? el_find(&e->frame->names, name) : NULL;
     if (!found && e->frame)
         found = el_find(&e->frame->sizes, name);
-    if (!found && (!e->frame || !e->frame->prelude))
-        found = el_find(&e->consts, name);
+    if (!found)
+        found = el_find(el_consts(e), name);
     if (found) {
         e->broken = e->broken || found->value.kind == EL_FAILED;
         return found->value;

@@ -322,12 +322,14 @@ static el_value make_state(elaborator *e, const gm_ast_statement *statement)
 {
     bool parameter = statement->kind == GM_AST_PARAM;
     gm_state_entry entry = {.kind = parameter ? GM_STATE_PARAMETER : GM_STATE_BUFFER, .network = e->frame->network};
+    const char *path;
     int64_t index;
     entry.where = el_place(e, statement->where);
     entry.path = gm_pool_printf(e->pool, "%s.%s", e->frame->owner, statement->outputs[0]);
-    if (!entry.path)
+    path = entry.path;
+    if (!path)
         return el_out_of_memory(e);
-    if (!state_type(e, statement, &entry))
+    if (!el_adopt_state(e, &entry) || !state_type(e, statement, &entry))
         return el_failed;
     index = gm_program_state(e->program, entry.path);
     if (index >= 0)
@@ -339,6 +341,8 @@ static el_value make_state(elaborator *e, const gm_ast_statement *statement)
                         parameter ? "parameter" : "buffer", statement->outputs[0]);
     if (!(statement->initializer ? named_initializer(e, statement->initializer, &entry)
                                  : value_initializer(e, statement->value, &entry)))
+        return el_failed;
+    if (!el_load_state(e, path, &entry))
         return el_failed;
     index = el_state_add(e, &entry);
     return index < 0 ? el_failed : (el_value){.kind = EL_STATE, .state = (uint32_t)index};

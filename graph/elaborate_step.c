@@ -58,7 +58,8 @@ static bool has_prefix(const char *path, const char *prefix)
     return strncmp(path, prefix, length) == 0 && (path[length] == '\0' || path[length] == '.');
 }
 
-/* A network's name reaches the networks it calls too; a longer path only what begins with it. */
+/* A network's name reaches the networks it calls too, but for those made by load or copy; a longer path only what begins
+ * with it. */
 static bool path_reaches(const elaborator *e, const char *path, const gm_state_entry *state)
 {
     const el_callable *callable;
@@ -68,7 +69,8 @@ static bool path_reaches(const elaborator *e, const char *path, const gm_state_e
     if (!callable || !callable->calls || !state->network)
         return false;
     for (size_t i = 0; i < e->callable_count; i++)
-        if (callable->calls[i] && strcmp(e->callables[i].name, state->network) == 0)
+        if (callable->calls[i] && !e->callables[i].home && !el_is_made(e, e->callables[i].name) &&
+            strcmp(e->callables[i].name, state->network) == 0)
             return true;
     return false;
 }

@@ -37,6 +37,7 @@ typedef struct gm_state_entry {
     int rank;
     int64_t dims[GM_MAX_RANK];
     gm_initializer initializer;
+    const char *twin; /* of a copied network: the path whose random first values it has too; NULL: its own */
     gm_location where;
 } gm_state_entry;
 
@@ -174,14 +175,27 @@ typedef struct gm_program {
     size_t train_count;
     gm_setting *settings;
     size_t setting_count;
-    gm_source_file *sources; /* the model's own text first; prelude files are not among them */
-    size_t source_count;
+    /* The model's own text first, then what it imports and loads; files of a loaded model are called "FILE:theirs". The
+     * prelude is not among them. */
+    gm_source_file *sources;
+    size_t source_count, source_capacity;
 } gm_program;
 
-/* Compiles a text. `name` is the path used in messages. Fails with up to 20 diagnostics in the context's message. The
- * program lives in its own pool. */
+/* What a compiler is told and asks beyond the text. */
+typedef struct gm_program_options {
+    const gm_setting *settings;
+    size_t setting_count;
+    /* Reads a file that the text names, by its path seen from the model's folder, into `pool`. NULL: there are no files. */
+    gm_status (*read)(void *user, gm_pool *pool, const char *path, const char **data_out, size_t *bytes_out);
+    void *user;
+    /* The files are the sources of a checkpoint, which has the values of all parameters: a loaded file may be a text. */
+    bool stored;
+} gm_program_options;
+
+/* Compiles a text. `name` is the path used in messages; options may be NULL. Fails with up to 20 diagnostics in the
+ * context's message. The program lives in its own pool. */
 gm_status gm_program_compile(gm_context *context, const char *text, size_t bytes, const char *name,
-                             const gm_setting *settings, size_t setting_count, gm_program **program_out);
+                             const gm_program_options *options, gm_program **program_out);
 void gm_program_destroy(gm_program *program);                                                      /* NULL is a no-op */
 const gm_entry *gm_program_entry(const gm_program *program, gm_entry_kind kind, const char *name); /* NULL: none */
 const gm_data_declaration *gm_program_data(const gm_program *program, const char *name);

@@ -143,7 +143,7 @@ static gm_status fill_tensor(gm_context *context, const gm_state_entry *entry, c
 gm_status gm_initialize_state(gm_context *context, const gm_state_entry *entry, uint64_t seed, const gm_tensor *target)
 {
     const gm_initializer *initializer = &entry->initializer;
-    uint64_t key = seed ^ gm_hash64(entry->path);
+    uint64_t key = seed ^ gm_hash64(entry->twin ? entry->twin : entry->path);
     int64_t count = gm_tensor_count(target);
     switch (initializer->kind) {
     case GM_INITIALIZE_CONSTANT:

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void gm_model_options_default(gm_model_options *options, size_t struct_size)
 {
@@ -55,12 +56,43 @@ static gm_status set_paths(gm_model *model, const char *name, const gm_model_opt
     return model->path && model->directory ? GM_OK : GM_ERROR_MEMORY;
 }
 
+typedef struct gm_reader { /* where a text's files are */
+    const gm_model *model;
+    const gm_container *container; /* NULL: on disk */
+} gm_reader;
+
+/* A file that the text names: in the checkpoint, or beside the model, or as it is written. */
+static gm_status read_named(void *user, gm_pool *pool, const char *path, const char **data_out, size_t *bytes_out)
+{
+    const gm_reader *reader = user;
+    gm_context *context = reader->model->context;
+    char *beside = path[0] == '/' ? NULL : gm_pool_printf(pool, "%s/%s", reader->model->directory, path), *data;
+    size_t bytes;
+    for (size_t i = 0; reader->container && i < reader->container->source_count; i++)
+        if (strcmp(reader->container->sources[i].name, path) == 0) {
+            *data_out = reader->container->sources[i].text;
+            *bytes_out = reader->container->sources[i].bytes;
+            return GM_OK;
+        }
+    if (reader->container)
+        return gm_fail(context, GM_ERROR_MODEL, "the checkpoint does not contain the file '%s'", path);
+    if (beside && access(beside, F_OK) == 0)
+        path = beside;
+    GM_TRY(gm_read_file(context, path, &data, &bytes));
+    *data_out = gm_pool_substring(pool, data, bytes);
+    *bytes_out = bytes;
+    gm_free(context, data);
+    return *data_out ? GM_OK : GM_ERROR_MEMORY;
+}
+
 static gm_status load(gm_model *model, const void *data, size_t bytes, const char *name,
                       const gm_model_options *options)
 {
     gm_container *container = NULL;
+    gm_reader reader = {.model = model};
+    gm_program_options program = {.read = read_named, .user = &reader};
     gm_setting *settings;
-    size_t setting_count = 0, stored = 0;
+    size_t stored = 0;
     const char *text = data;
     GM_TRY(set_paths(model, name, options));
     if (gm_encoding_of(data, bytes) == GM_ENCODING_BINARY) {
@@ -72,11 +104,14 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
     settings = gm_pool_array(model->pool, stored + options->setting_count + 1, sizeof *settings);
     if (!settings)
         return GM_ERROR_MEMORY;
-    for (; setting_count < stored; setting_count++)
-        settings[setting_count] = container->settings[setting_count];
-    GM_TRY(split_settings(model, options, settings, &setting_count));
-    GM_TRY(gm_program_compile(model->context, text, bytes, container ? container->sources[0].name : name, settings,
-                              setting_count, &model->program));
+    for (; program.setting_count < stored; program.setting_count++)
+        settings[program.setting_count] = container->settings[program.setting_count];
+    GM_TRY(split_settings(model, options, settings, &program.setting_count));
+    program.settings = settings;
+    program.stored = container != NULL;
+    reader.container = container;
+    GM_TRY(gm_program_compile(model->context, text, bytes, container ? container->sources[0].name : name, &program,
+                              &model->program));
     model->seed = options->has_seed ? options->seed : model->program->seed;
     GM_TRY(gm_store_create(model->context, model->program, false, &model->store));
     if (container)

@@ -585,6 +585,15 @@ static gm_status resume_position(gm_trainer *trainer, const gm_container *contai
     return GM_OK;
 }
 
+static bool same_sources(const gm_container *container, const gm_program *program)
+{
+    for (size_t i = 0; i < program->source_count && i < container->source_count; i++)
+        if (container->sources[i].bytes != program->sources[i].bytes ||
+            memcmp(container->sources[i].text, program->sources[i].text, program->sources[i].bytes) != 0)
+            return false;
+    return container->source_count == program->source_count;
+}
+
 static gm_status resume_from(gm_trainer *trainer, gm_pool *pool, const char *data, size_t bytes, const char *path)
 {
     gm_container *container;
@@ -595,9 +604,7 @@ static gm_status resume_from(gm_trainer *trainer, gm_pool *pool, const char *dat
     if (strcmp(container->model_name, program->name) != 0)
         return gm_fail(trainer->context, GM_ERROR_MODEL, "%s: is a checkpoint of model '%s', this is model '%s'", path,
                        container->model_name, program->name);
-    if (program->source_count &&
-        (container->sources[0].bytes != program->sources[0].bytes ||
-         memcmp(container->sources[0].text, program->sources[0].text, program->sources[0].bytes)))
+    if (!same_sources(container, program))
         gm_log(trainer->context, "%s was made from another text of the model; going on with the text given now", path);
     GM_TRY(gm_store_restore(trainer->store, container, true, path));
     return resume_position(trainer, container, path);

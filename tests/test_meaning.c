@@ -36,10 +36,11 @@ static void teardown(void)
 
 static void load_with(const char *text, const gm_setting *settings, size_t count)
 {
+    gm_program_options options = {.settings = settings, .setting_count = count};
     gm_program_destroy(program);
     program = NULL;
-    ck_assert_msg(gm_program_compile(context, text, strlen(text), "t", settings, count, &program) == GM_OK, "%s\n%s",
-                  text, gm_context_message(context));
+    ck_assert_msg(gm_program_compile(context, text, strlen(text), "t", &options, &program) == GM_OK, "%s\n%s", text,
+                  gm_context_message(context));
     ck_assert_uint_le(program->state_count, GM_COUNT(states));
     for (size_t i = 0; i < program->state_count; i++) {
         const gm_state_entry *entry = &program->states[i];
@@ -583,7 +584,7 @@ START_TEST(shipped_models_compile)
         gm_program *shipped = NULL;
         snprintf(path, sizeof path, "%s/../models/%s.gmodel", GM_TEST_SOURCE, names[i]);
         ck_assert_int_eq(gm_read_file(context, path, &text, &bytes), GM_OK);
-        ck_assert_msg(gm_program_compile(context, text, bytes, path, NULL, 0, &shipped) == GM_OK, "%s",
+        ck_assert_msg(gm_program_compile(context, text, bytes, path, NULL, &shipped) == GM_OK, "%s",
                       gm_context_message(context));
         ck_assert_str_eq(shipped->name, names[i]);
         ck_assert_uint_eq(shipped->sources[0].bytes, bytes);

@@ -169,7 +169,7 @@ END_TEST
 static void open_program(void)
 {
     ck_assert_int_eq(gm_context_create(NULL, &context), GM_OK);
-    require(gm_program_compile(context, text, strlen(text), "small.gmodel", NULL, 0, &program));
+    require(gm_program_compile(context, text, strlen(text), "small.gmodel", NULL, &program));
     require(gm_store_create(context, program, true, &store));
     require(gm_store_initialize(store, 1));
 }
