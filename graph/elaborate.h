@@ -127,6 +127,8 @@ typedef struct el_minimize {
     const gm_ast_statement *statement;
     el_optimizer_use use;
     gm_value_id loss, rate;
+    gm_value_id
+        hypers[6]; /* values of attributes that change from run to run, in the order of the optimizer's table; 0 */
     const char *path;
     uint32_t *parameters; /* those with a gradient */
     gm_value_id *gradients;
@@ -320,8 +322,9 @@ void el_result_item(elaborator *e, const gm_ast_item *item);
 /* --- elaborate_optimizer.c --------------------------------------------------------------------------------------------- */
 /* Finds what `with` names, an optimizer or one that the file declares; false: reported. */
 bool el_optimizer_find(elaborator *e, const gm_ast_statement *statement, el_optimizer_use *use_out);
-/* The rate as a float scalar of the graph, evaluated in the frame of the step. 0: reported. */
-gm_value_id el_optimizer_rate(elaborator *e, const el_optimizer_use *use);
+/* The rate as a float scalar of the graph, and the other attributes that are no constants, evaluated in the frame of the
+ * step. */
+void el_optimizer_values(elaborator *e, el_minimize *minimize);
 /* Adds the node of one minimize with its slots and its counter. `step` and `network` name them. */
 bool el_optimizer_emit(elaborator *e, const el_minimize *minimize, const char *step, const char *network);
 bool el_optimizer_declaration(elaborator *e, const gm_ast_declaration *declaration);

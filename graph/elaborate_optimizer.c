@@ -1,5 +1,5 @@
 /* Elaboration: what stands behind `with`. One node updates all parameters of a minimize:
- *   inputs   rate [, count], parameters, gradients [, first slots [, second slots]]
+ *   inputs   rate [, count], parameters, gradients [, first slots [, second slots]] [, other values of this run]
  *   outputs  new parameters [, first slots [, second slots]]
  * Adam, Momentum and Adagrad are ONNX's (ai.onnx.preview.training), where `count` is the number of updates with this one. */
 #include "graph/elaborate.h"
@@ -15,9 +15,9 @@ typedef struct el_hyper {
 
 typedef struct el_optimizer {
     const char *name, *operator_name;
-    bool counts;          /* takes the number of updates */
-    const char *slots[2]; /* names in paths of state entries */
-    el_hyper hypers[6];
+    bool counts;           /* takes the number of updates */
+    const char *slots[2];  /* names in paths of state entries */
+    el_hyper hypers[6];    /* as many as el_minimize.hypers */
     const char *fixed_int; /* an attribute that makes the difference between two names of one operator */
     const char *mode_name; /* Momentum: `nesterov` chooses the string */
 } el_optimizer;
@@ -191,25 +191,37 @@ bool el_optimizer_find(elaborator *e, const gm_ast_statement *statement, el_opti
     return use_out->optimizer && check_names(e, use_out->optimizer, use_out->attributes, statement->where);
 }
 
-gm_value_id el_optimizer_rate(elaborator *e, const el_optimizer_use *use)
+/* A float scalar of the graph. 0: reported. */
+static gm_value_id run_value(elaborator *e, el_value value, const char *name, gm_location where)
 {
-    const gm_ast_attribute *item = written_attribute(use->attributes, "rate");
     char text[160];
-    gm_value_id id;
-    const gm_value *value;
-    if (!item) {
-        e->broken = true;
-        return 0;
-    }
-    id = el_to_tensor(e, el_evaluate(e, item->value), GM_FLOAT, item->where);
-    if (!id)
-        return 0;
-    value = gm_value_of(e->graph, id);
-    if (value->rank == 0 && value->type == GM_FLOAT)
+    gm_value_id id = el_to_tensor(e, value, GM_FLOAT, where);
+    const gm_value *found = gm_value_of(e->graph, id);
+    if (!id || (found->rank == 0 && found->type == GM_FLOAT))
         return id;
-    el_error(e, item->where, "the rate of an optimizer must be a float scalar, found %s",
+    el_error(e, where, "the %s of an optimizer must be a float scalar, found %s", name,
              gm_shape_text(e->graph, id, text, sizeof text));
     return 0;
+}
+
+void el_optimizer_values(elaborator *e, el_minimize *minimize)
+{
+    const el_optimizer_use *use = &minimize->use;
+    const gm_ast_attribute *item = written_attribute(use->attributes, "rate");
+    if (item)
+        minimize->rate = run_value(e, el_evaluate(e, item->value), "rate", item->where);
+    else
+        e->broken = true;
+    for (size_t k = 0; k < GM_COUNT(use->optimizer->hypers) && use->optimizer->hypers[k].name; k++) {
+        const el_hyper *hyper = &use->optimizer->hypers[k];
+        el_value value;
+        item = hyper->whole ? NULL : written_attribute(use->attributes, hyper->name);
+        if (!item)
+            continue;
+        value = el_evaluate(e, item->value);
+        if (value.kind != EL_NUMBER && value.kind != EL_FAILED)
+            minimize->hypers[k] = run_value(e, value, hyper->name, item->where);
+    }
 }
 
 /* --- Attributes ------------------------------------------------------------------------------------------------------------- */
@@ -223,15 +235,23 @@ static bool has_attribute(const char *operator_name, const char *name)
     return false;
 }
 
-static bool node_attributes(elaborator *e, const el_optimizer_use *use, gm_attribute *attributes, size_t *count_out)
+static bool node_attributes(elaborator *e, const el_minimize *minimize, gm_attribute *attributes, size_t *count_out)
 {
+    const el_optimizer_use *use = &minimize->use;
     const el_optimizer *optimizer = use->optimizer;
+    const char *given = "";
     size_t count = 0;
     bool nesterov = false;
     for (size_t k = 0; k < GM_COUNT(optimizer->hypers) && optimizer->hypers[k].name; k++) {
         const el_hyper *hyper = &optimizer->hypers[k];
         const gm_ast_attribute *item = written_attribute(use->attributes, hyper->name);
         double value = hyper->value;
+        if (minimize->hypers[k]) {
+            given = gm_pool_printf(e->pool, "%s%s%s", given, *given ? "," : "", hyper->attribute);
+            if (!given)
+                return el_out_of_memory(e), false;
+            continue;
+        }
         if (item && !el_to_number(e, el_evaluate_attribute(e, item->value), item->where, hyper->name, &value))
             return false;
         if (!hyper->attribute) {
@@ -248,6 +268,8 @@ static bool node_attributes(elaborator *e, const el_optimizer_use *use, gm_attri
         attributes[count++] = gm_attribute_int(optimizer->fixed_int, 1);
     if (optimizer->mode_name)
         attributes[count++] = gm_attribute_string(optimizer->mode_name, nesterov ? "nesterov" : "standard");
+    if (*given)
+        attributes[count++] = gm_attribute_string("given", given);
     *count_out = count;
     return true;
 }
@@ -310,15 +332,15 @@ bool el_optimizer_emit(elaborator *e, const el_minimize *minimize, const char *s
 {
     const el_optimizer *optimizer = minimize->use.optimizer;
     size_t n = minimize->count, input_count = 0, attribute_count = 0, groups = 1;
-    gm_value_id *inputs = gm_pool_array(e->pool, 4 * n + 2, sizeof *inputs);
+    gm_value_id *inputs = gm_pool_array(e->pool, 4 * n + 2 + GM_COUNT(minimize->hypers), sizeof *inputs);
     gm_value_id *outputs = gm_pool_array(e->pool, 3 * n + 1, sizeof *outputs);
     uint32_t *states = gm_pool_array(e->pool, 3 * n + 1, sizeof *states);
-    gm_attribute attributes[GM_COUNT(optimizer->hypers) + 2];
+    gm_attribute attributes[GM_COUNT(optimizer->hypers) + 3];
     gm_value_id count;
     const char *path = gm_pool_printf(e->pool, "%s.%s", minimize->path, optimizer->name);
     if (!inputs || !outputs || !states || !path)
         return el_out_of_memory(e), false;
-    if (!node_attributes(e, &minimize->use, attributes, &attribute_count))
+    if (!node_attributes(e, minimize, attributes, &attribute_count))
         return false;
     e->graph->path = minimize->path;
     e->graph->where = minimize->statement->where;
@@ -343,6 +365,9 @@ bool el_optimizer_emit(elaborator *e, const el_minimize *minimize, const char *s
             states[groups * n + i] = (uint32_t)index;
             inputs[input_count++] = el_state_value(e, (uint32_t)index);
         }
+    for (size_t k = 0; k < GM_COUNT(minimize->hypers); k++)
+        if (minimize->hypers[k])
+            inputs[input_count++] = minimize->hypers[k];
     if (e->fatal != GM_OK)
         return false;
     gm_emit_many(e->graph, optimizer->operator_name, inputs, input_count, attributes, attribute_count, outputs,

@@ -158,7 +158,7 @@ static void minimize_statement(elaborator *e, const gm_ast_statement *statement)
     }
     if (!el_optimizer_find(e, statement, &minimize.use))
         return;
-    minimize.rate = el_optimizer_rate(e, &minimize.use);
+    el_optimizer_values(e, &minimize);
     if (!gm_pool_grow(e->pool, (void **)&e->minimizes, &e->minimize_capacity, e->minimize_count + 1, sizeof minimize)) {
         el_out_of_memory(e);
         return;

@@ -1,7 +1,10 @@
 /* Optimizers: one node updates all parameters of a minimize statement, in place, in one pass over memory.
  *
- *   inputs   R (rate) [T (number of this update, from 1)], X..., G... [first slots...] [second slots...]
+ *   inputs   R (rate) [T (number of this update, from 1)], X..., G... [first slots...] [second slots...] [given...]
  *   outputs  X..., [first slots...] [second slots...]
+ *
+ * given: float scalars that replace attributes, which the attribute `given` names in their order ("alpha,epsilon"), so
+ * that these too can change from run to run.
  *
  * Adam, Momentum, Adagrad: ONNX's ai.onnx.preview.training. Gradients and slots are wanted in the layout of their
  * parameter: an update is a flat loop over elements, whatever their order. */
@@ -12,6 +15,7 @@
 
 #define CHUNK     16384 /* elements that one thread updates at a time */
 #define MAX_SLOTS 2
+#define MAX_GIVEN 6
 
 /* What a formula needs, computed once per run from the attributes, the rate and the count. */
 typedef struct update_settings {
@@ -53,24 +57,53 @@ static void adam_settings(const gm_node *node, update_settings *s, double count)
     }
 }
 
-static void read_settings(const gm_node *node, double rate, double count, update_settings *s)
+/* The names of `given` one after the other: the next one's length, 0 at the end. */
+static size_t next_given(const char **at)
+{
+    size_t length;
+    while (**at == ',')
+        ++*at;
+    length = strcspn(*at, ",");
+    return length;
+}
+
+static size_t given_count(const gm_node *node)
+{
+    const char *at = gm_node_string(node, "given", "");
+    size_t count = 0;
+    for (size_t length; (length = next_given(&at)); at += length)
+        count++;
+    return count;
+}
+
+/* An attribute, or what was given in its place. */
+static double setting(const gm_node *node, const double *given, const char *name)
+{
+    const char *at = gm_node_string(node, "given", "");
+    for (size_t length; (length = next_given(&at)); at += length, given++)
+        if (strncmp(at, name, length) == 0 && !name[length])
+            return *given;
+    return gm_node_float(node, name, 0.0);
+}
+
+static void read_settings(const gm_node *node, double rate, double count, const double *given, update_settings *s)
 {
     *s = (update_settings){.rate = rate, .root = 1.0};
-    s->alpha = gm_node_float(node, "alpha", 0.0);
-    s->beta = gm_node_float(node, "beta", 0.0);
-    s->epsilon = gm_node_float(node, "epsilon", 0.0);
-    s->norm = gm_node_float(node, "norm_coefficient", 0.0);
-    s->post = 1.0 - gm_node_float(node, "norm_coefficient_post", 0.0);
-    s->shrink = 1.0 - rate * gm_node_float(node, "weight_decay", 0.0);
+    s->alpha = setting(node, given, "alpha");
+    s->beta = setting(node, given, "beta");
+    s->epsilon = setting(node, given, "epsilon");
+    s->norm = setting(node, given, "norm_coefficient");
+    s->post = 1.0 - setting(node, given, "norm_coefficient_post");
+    s->shrink = 1.0 - rate * setting(node, given, "weight_decay");
     if (strcmp(node->op->name, "Adam") == 0) {
         adam_settings(node, s, count);
     } else if (strcmp(node->op->name, "Momentum") == 0) {
         s->nesterov = strcmp(gm_node_string(node, "mode", "standard"), "nesterov") == 0;
         s->beta = count > 0.0 ? s->beta : 1.0;
     } else if (strcmp(node->op->name, "RMSProp") == 0) {
-        s->beta = gm_node_float(node, "decay", 0.9);
+        s->beta = setting(node, given, "decay");
     } else if (strcmp(node->op->name, "Adagrad") == 0) {
-        s->rate = rate / (1.0 + count * gm_node_float(node, "decay_factor", 0.0));
+        s->rate = rate / (1.0 + count * setting(node, given, "decay_factor"));
     }
     s->one_alpha = 1.0 - s->alpha;
     s->one_beta = 1.0 - s->beta;
@@ -221,7 +254,8 @@ static size_t head_of(const update_rule *optimizer)
 
 static size_t parameters_of(const gm_node *node, const update_rule *optimizer)
 {
-    return (node->input_count - head_of(optimizer)) / (2 + optimizer->slots);
+    size_t others = head_of(optimizer) + given_count(node);
+    return node->input_count < others ? 0 : (node->input_count - others) / (2 + optimizer->slots);
 }
 
 /* Input `role` of a parameter: 0 X, 1 G, 2 and 3 the slots. */
@@ -250,10 +284,12 @@ static gm_status optimizer_infer(gm_graph *graph, gm_node *node)
 {
     const update_rule *optimizer = optimizer_of(node);
     size_t head = head_of(optimizer), roles = 2 + optimizer->slots;
-    size_t parameters = parameters_of(node, optimizer);
-    if (!parameters || node->input_count != head + parameters * roles)
-        return gm_node_fail(graph, node, "takes %zu inputs and then %zu for each parameter, found %zu", head, roles,
-                            node->input_count);
+    size_t parameters = parameters_of(node, optimizer), given = given_count(node);
+    if (given > MAX_GIVEN)
+        return gm_node_fail(graph, node, "at most %d attributes can be given as inputs", MAX_GIVEN);
+    if (!parameters || node->input_count != head + parameters * roles + given)
+        return gm_node_fail(graph, node, "takes %zu inputs and then %zu for each parameter, found %zu", head + given,
+                            roles, node->input_count);
     if (node->output_count != parameters * (1 + optimizer->slots))
         return gm_node_fail(graph, node, "has %zu outputs for each of its %zu parameters, found %zu",
                             1 + optimizer->slots, parameters, node->output_count);
@@ -263,6 +299,9 @@ static gm_status optimizer_infer(gm_graph *graph, gm_node *node)
     for (size_t i = 0; i < head; i++)
         if (!is_scalar(gm_value_of(graph, node->inputs[i])))
             return gm_node_fail(graph, node, "the %s must be a scalar", i == 0 ? "rate" : "count");
+    for (size_t i = node->input_count - given; i < node->input_count; i++)
+        if (!is_scalar(gm_value_of(graph, node->inputs[i])))
+            return gm_node_fail(graph, node, "what is given in place of an attribute must be a scalar");
     for (size_t p = 0; p < parameters; p++) {
         const gm_value *x = gm_value_of(graph, node->inputs[input_at(node, optimizer, 0, p)]);
         for (size_t role = 1; role < roles; role++) {
@@ -285,9 +324,13 @@ static gm_status optimizer_reference(const gm_compute *compute)
 {
     const gm_node *node = compute->node;
     const update_rule *optimizer = optimizer_of(node);
-    size_t parameters = parameters_of(node, optimizer);
+    size_t parameters = parameters_of(node, optimizer), given = given_count(node);
+    double given_values[MAX_GIVEN] = {0};
     update_settings settings;
-    read_settings(node, gm_get(&compute->in[0], 0), optimizer->counts ? gm_get(&compute->in[1], 0) : 0.0, &settings);
+    for (size_t i = 0; i < given; i++)
+        given_values[i] = gm_get(&compute->in[node->input_count - given + i], 0);
+    read_settings(node, gm_get(&compute->in[0], 0), optimizer->counts ? gm_get(&compute->in[1], 0) : 0.0, given_values,
+                  &settings);
     for (size_t p = 0; p < parameters; p++) {
         const gm_tensor *x = &compute->in[input_at(node, optimizer, 0, p)];
         int64_t count = gm_tensor_count(x);
@@ -315,7 +358,8 @@ typedef struct update_kernel {
     gm_node node; /* a copy: its attributes are read at each run */
     const update_rule *optimizer;
     gm_type rate_type, count_type;
-    size_t parameters;
+    size_t parameters, given;
+    gm_type given_types[MAX_GIVEN];
     update_chunk *chunks;
     size_t chunk_count;
 } update_kernel;
@@ -344,9 +388,12 @@ static gm_status run_update(const void *state, const gm_kernel_arguments *argume
     const update_kernel *kernel = state;
     bool counts = kernel->optimizer->counts;
     bool together = kernel->chunk_count > 1 && arguments->threads > 1;
+    double given[MAX_GIVEN] = {0};
     update_settings settings;
+    for (size_t i = 0; i < kernel->given; i++)
+        given[i] = read_scalar(kernel->given_types[i], arguments->in[kernel->node.input_count - kernel->given + i]);
     read_settings(&kernel->node, read_scalar(kernel->rate_type, arguments->in[0]),
-                  counts ? read_scalar(kernel->count_type, arguments->in[1]) : 0.0, &settings);
+                  counts ? read_scalar(kernel->count_type, arguments->in[1]) : 0.0, given, &settings);
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (together)
     for (size_t i = 0; i < kernel->chunk_count; i++)
         run_chunk(kernel, &settings, &kernel->chunks[i], arguments);
@@ -410,7 +457,10 @@ static gm_status optimizer_lower(gm_lower *lower)
                               .optimizer = optimizer,
                               .rate_type = gm_value_of(lower->graph, node->inputs[0])->type,
                               .count_type = gm_value_of(lower->graph, node->inputs[1])->type,
-                              .parameters = parameters_of(node, optimizer)};
+                              .parameters = parameters_of(node, optimizer),
+                              .given = given_count(node)};
+    for (size_t i = 0; i < kernel->given; i++)
+        kernel->given_types[i] = gm_value_of(lower->graph, node->inputs[node->input_count - kernel->given + i])->type;
     GM_TRY(cut_chunks(lower, kernel));
     choose_layouts(lower, kernel);
     lower->kernel.state = kernel;
@@ -421,6 +471,10 @@ static gm_status optimizer_lower(gm_lower *lower)
 /* --- The operators
  * ------------------------------------------------------------------------------------------------------ */
 
+#define GIVEN_ATTRIBUTE                                                                                                \
+    {                                                                                                                  \
+        "given", GM_ATTRIBUTE_STRING, GM_OPTIONAL, .s = NULL                                                           \
+    }
 #define FLOAT_ATTRIBUTE(text, value)                                                                                   \
     {                                                                                                                  \
         text, GM_ATTRIBUTE_FLOAT, GM_DEFAULT, .f = value                                                               \
@@ -437,19 +491,23 @@ static const gm_attribute_schema adam_attributes[] = {
     FLOAT_ATTRIBUTE("weight_decay", 0.0),
     {"corrected_epsilon", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 0},
     {"decoupled", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 0},
+    GIVEN_ATTRIBUTE,
 };
 static const gm_attribute_schema sgd_attributes[] = {FLOAT_ATTRIBUTE("norm_coefficient", 0.0),
-                                                     FLOAT_ATTRIBUTE("weight_decay", 0.0)};
+                                                     FLOAT_ATTRIBUTE("weight_decay", 0.0), GIVEN_ATTRIBUTE};
 static const gm_attribute_schema momentum_attributes[] = {
     FLOAT_ATTRIBUTE("alpha", 0.9),
     FLOAT_ATTRIBUTE("beta", 1.0),
     FLOAT_ATTRIBUTE("norm_coefficient", 0.0),
     {"mode", GM_ATTRIBUTE_STRING, GM_DEFAULT, .s = "standard"},
+    GIVEN_ATTRIBUTE,
 };
-static const gm_attribute_schema rmsprop_attributes[] = {
-    FLOAT_ATTRIBUTE("decay", 0.9), FLOAT_ATTRIBUTE("epsilon", 1e-8), FLOAT_ATTRIBUTE("norm_coefficient", 0.0)};
-static const gm_attribute_schema adagrad_attributes[] = {
-    FLOAT_ATTRIBUTE("decay_factor", 0.0), FLOAT_ATTRIBUTE("epsilon", 1e-6), FLOAT_ATTRIBUTE("norm_coefficient", 0.0)};
+static const gm_attribute_schema rmsprop_attributes[] = {FLOAT_ATTRIBUTE("decay", 0.9),
+                                                         FLOAT_ATTRIBUTE("epsilon", 1e-8),
+                                                         FLOAT_ATTRIBUTE("norm_coefficient", 0.0), GIVEN_ATTRIBUTE};
+static const gm_attribute_schema adagrad_attributes[] = {FLOAT_ATTRIBUTE("decay_factor", 0.0),
+                                                         FLOAT_ATTRIBUTE("epsilon", 1e-6),
+                                                         FLOAT_ATTRIBUTE("norm_coefficient", 0.0), GIVEN_ATTRIBUTE};
 
 #define OPTIMIZER(symbol, in_domain, text, in, table)                                                                  \
     const gm_operator symbol = {.domain = in_domain,                                                                   \

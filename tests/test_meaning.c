@@ -451,6 +451,23 @@ START_TEST(hyper_parameters_reach_the_node)
 }
 END_TEST
 
+START_TEST(other_hyper_parameters_are_expressions_too)
+{
+    const feed second[] = {{"epoch", 1, {2}}, {NULL, 0, {0}}};
+    load(GAME "step s {\n  minimize x() over x with Momentum <rate = 1, momentum = 0.25 * epoch, weight_decay = epoch "
+              "- 2>\n}\n");
+    ck_assert_str_eq(gm_node_string(node_at(graph_of(GM_ENTRY_STEP, "s"), "s/minimize.Momentum"), "given", ""),
+                     "alpha,norm_coefficient");
+    run(GM_ENTRY_STEP, "s", 1, second); /* m = 1, x = 2 - 1 */
+    NEAR(state("x.v", 0), 1);
+    run(GM_ENTRY_STEP, "s", 1, second); /* m = 0.5 * 1 + 1 */
+    NEAR(state("x.v", 0), -0.5);
+    load(GAME "step s {\n  minimize x() over x with SGD <rate = 1, weight_decay = 0.5 * epoch>\n}\n");
+    run(GM_ENTRY_STEP, "s", 1, second); /* 2 - (1 + 1 * 2) */
+    NEAR(state("x.v", 0), -1);
+}
+END_TEST
+
 START_TEST(the_graph_before_differentiation_is_kept)
 {
     const gm_entry *entry;
@@ -611,6 +628,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_parameter_without_gradient_is_left_untouched);
     tcase_add_test(cases, state_belongs_to_the_step_or_to_a_declared_optimizer);
     tcase_add_test(cases, a_rate_is_an_expression_evaluated_at_each_run);
+    tcase_add_test(cases, other_hyper_parameters_are_expressions_too);
     tcase_add_test(cases, hyper_parameters_reach_the_node);
     tcase_add_test(cases, the_graph_before_differentiation_is_kept);
     tcase_add_test(cases, every_training_call_moves_the_buffers_in_order);
