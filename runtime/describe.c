@@ -50,8 +50,8 @@ static gm_status unknown_entry(const gm_model *model, const char *name)
     gm_spelling_init(&spelling, name);
     for (size_t i = 0; i < model->program->entry_count; i++)
         gm_spelling_offer(&spelling, model->program->entries[i].name);
-    return gm_fail(model->context, GM_ERROR_ARGUMENT, "the model has no network, step, sample or evaluate '%s'%s%s%s", name,
-                   spelling.best ? "; did you mean '" : "", spelling.best ? spelling.best : "",
+    return gm_fail(model->context, GM_ERROR_ARGUMENT, "the model has no network, step, sample or evaluate '%s'%s%s%s",
+                   name, spelling.best ? "; did you mean '" : "", spelling.best ? spelling.best : "",
                    spelling.best ? "'?" : "");
 }
 

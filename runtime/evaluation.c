@@ -119,7 +119,7 @@ static gm_status create(gm_evaluation *evaluation, const gm_evaluated *what, con
 {
     const gm_entry *entry = evaluation->entry;
     evaluation->batch = options->batch ? options->batch : what->batch ? what->batch : DEFAULT_BATCH;
-    evaluation->seed = options->has_seed ? options->seed : evaluation->model->seed;
+    evaluation->seed = options->has_seed ? options->seed : what->store ? what->seed : evaluation->model->seed;
     evaluation->override_seeds = options->has_seed != 0;
     evaluation->store = what->store;
     if (entry->data)
@@ -208,7 +208,8 @@ gm_status gm_evaluation_create_for_trainer(gm_trainer *trainer, const char *name
     gm_evaluated what;
     if (!trainer || !evaluation_out)
         return GM_ERROR_ARGUMENT;
-    what = (gm_evaluated){.model = trainer->model, .store = trainer->store, .batch = trainer->batch};
+    what = (gm_evaluated){
+        .model = trainer->model, .store = trainer->store, .batch = trainer->batch, .seed = trainer->seed};
     return create_for(&what, name, options, evaluation_out);
 }
 

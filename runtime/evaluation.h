@@ -11,6 +11,7 @@ typedef struct gm_evaluated {
     gm_store *store;           /* its parameters now; must outlive the evaluation */
     const gm_dataset *dataset; /* of the entry's `on`, where it is open already; NULL: opened by the evaluation */
     int64_t batch;
+    uint64_t seed; /* with a store */
 } gm_evaluated;
 
 /* options: as of gm_evaluation_create, all fields filled. */

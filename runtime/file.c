@@ -1,9 +1,11 @@
 /* Writing files whole or not at all (see runtime/file.h), and making directories. */
 #include "runtime/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +185,32 @@ gm_status gm_file_replace(gm_context *context, const char *path, const void *dat
     GM_TRY(gm_file_create(context, path, &file));
     (void)gm_file_write(file, data, bytes); /* a failure is kept and returned by commit */
     return gm_file_commit(file);
+}
+
+/* "checkpoint.gmodel.1234-0.tmp" of a process 1234 that is gone. */
+static bool is_stale(const char *name)
+{
+    const char *end = strrchr(name, '.'), *start = end;
+    long process;
+    int number, read = 0;
+    if (!end || strcmp(end, ".tmp") != 0)
+        return false;
+    while (start > name && start[-1] != '.')
+        start--;
+    if (start <= name + 1 || sscanf(start, "%ld-%d%n", &process, &number, &read) != 2 || start + read != end)
+        return false;
+    return process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH;
+}
+
+void gm_file_remove_stale(const char *directory)
+{
+    DIR *listing = opendir(directory);
+    if (!listing)
+        return;
+    for (const struct dirent *entry = readdir(listing); entry; entry = readdir(listing))
+        if (is_stale(entry->d_name))
+            (void)unlinkat(dirfd(listing), entry->d_name, 0);
+    (void)closedir(listing);
 }
 
 static gm_status make_directory(gm_context *context, const char *path)

@@ -20,6 +20,9 @@ void gm_file_abandon(gm_file *file);
 /* All three in one. */
 gm_status gm_file_replace(gm_context *context, const char *path, const void *data, size_t bytes);
 
+/* Removes temporary files in a directory that processes which are gone left there. */
+void gm_file_remove_stale(const char *directory);
+
 /* Makes a directory and its missing parents; one that exists already is fine. */
 gm_status gm_make_directories(gm_context *context, const char *path);
 

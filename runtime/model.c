@@ -112,6 +112,7 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
     reader.container = container;
     GM_TRY(gm_program_compile(model->context, text, bytes, container ? container->sources[0].name : name, &program,
                               &model->program));
+    model->seed_given = options->has_seed != 0;
     model->seed = options->has_seed ? options->seed : model->program->seed;
     GM_TRY(gm_store_create(model->context, model->program, false, &model->store));
     if (container)

@@ -12,7 +12,8 @@ struct gm_model {
     gm_store *store;                               /* parameters and buffers, plain */
     const char *path, *directory, *data_directory; /* data_directory: NULL when not given */
     uint64_t seed;
-    size_t users; /* sessions and trainers alive */
+    bool seed_given; /* by the caller, not by the file */
+    size_t users;    /* sessions and trainers alive */
 };
 
 /* Fills `store` from the tensors of a container; every parameter and buffer of the program must be there with its

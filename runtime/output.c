@@ -196,7 +196,7 @@ gm_status gm_output_sample(gm_output *output, const char *name, const char *labe
         return GM_OK;
     GM_TRY(plan_sample(output, name, &sample));
     GM_TRY(feed(sample->plan, sample->entry, user));
-    GM_TRY(gm_plan_run(sample->plan, output->trainer->model->seed, (uint64_t)output->trainer->position.total, false));
+    GM_TRY(gm_plan_run(sample->plan, output->trainer->seed, (uint64_t)output->trainer->position.total, false));
     for (size_t i = 0; i < sample->entry->write_count; i++) {
         gm_tensor_view view;
         gm_plan_output(sample->plan, i, &view);
@@ -250,6 +250,8 @@ static gm_status create(gm_output *output, const char *directory)
     for (size_t i = 0; i < program->entry_count; i++)
         output->write_count += program->entries[i].write_count;
     GM_TRY(gm_make_directories(context, samples));
+    gm_file_remove_stale(directory);
+    gm_file_remove_stale(samples);
     return open_metrics(output);
 }
 

@@ -56,7 +56,7 @@ static gm_status open_set(gm_run *run, const char *name, gm_dataset **dataset_ou
 {
     gm_trainer *trainer = run->trainer;
     const gm_data_declaration *declaration = gm_program_data(trainer->program, name);
-    gm_data_options options = {trainer->model->data_directory, trainer->model->directory, trainer->model->seed};
+    gm_data_options options = {trainer->model->data_directory, trainer->model->directory, trainer->seed};
     if (!declaration)
         return gm_fail(trainer->context, GM_ERROR_MODEL, "there is no data set '%s'", name);
     for (size_t i = 0; i < run->opened_count; i++)
@@ -111,7 +111,7 @@ static gm_status open_block(gm_run *run)
             GM_TRY(open_set(run, run->block->sets[i], &dataset));
             sets[i] = dataset;
         }
-        GM_TRY(gm_batcher_create(trainer->context, sets, run->block->set_count, trainer->batch, trainer->model->seed,
+        GM_TRY(gm_batcher_create(trainer->context, sets, run->block->set_count, trainer->batch, trainer->seed,
                                  run->options->limit, &run->batcher));
         batches = gm_batcher_epoch_length(run->batcher);
         if (!run->epoch_rounds)
@@ -273,7 +273,8 @@ static gm_status feed_sample(gm_plan *plan, const gm_entry *entry, void *user)
 static gm_status open_evaluation(gm_run *run, const gm_entry *entry, gm_evaluation **evaluation_out)
 {
     gm_trainer *trainer = run->trainer;
-    gm_evaluated what = {.model = trainer->model, .store = trainer->store, .batch = trainer->batch};
+    gm_evaluated what = {
+        .model = trainer->model, .store = trainer->store, .batch = trainer->batch, .seed = trainer->seed};
     gm_evaluation_options options = {
         .struct_size = sizeof options, .limit = run->options->limit, .reference = trainer->reference};
     gm_dataset *dataset;

@@ -11,16 +11,31 @@
 #include <string.h>
 
 struct gm_trace {
+    bool finished; /* the index is written */
     gm_trainer *trainer;
     char *directory;
     gm_text index;
     size_t files;
 };
 
+/* A run that failed has a trace too, up to there; its own message is the one that counts. */
+static void finish_after_failure(gm_trace *trace)
+{
+    gm_context *context = trace->trainer->context;
+    char message[GM_MESSAGE_BYTES];
+    size_t length = context->message_length;
+    memcpy(message, context->message, sizeof message);
+    (void)gm_trace_finish(trace);
+    memcpy(context->message, message, sizeof message);
+    context->message_length = length;
+}
+
 void gm_trace_destroy(gm_trace *trace)
 {
     if (!trace)
         return;
+    if (!trace->finished)
+        finish_after_failure(trace);
     gm_text_destroy(&trace->index);
     gm_free(trace->trainer->context, trace->directory);
     gm_free(trace->trainer->context, trace);
@@ -118,6 +133,7 @@ gm_status gm_trace_finish(gm_trace *trace)
         return GM_OK;
     if (trace->index.failed)
         return GM_ERROR_MEMORY;
+    trace->finished = true;
     snprintf(path, sizeof path, "%s/index.csv", trace->directory);
     return gm_file_replace(trace->trainer->context, path, trace->index.data, trace->index.length);
 }

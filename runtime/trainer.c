@@ -93,6 +93,8 @@ gm_status gm_trainer_create(const gm_model *model, const gm_trainer_options *opt
     trainer->batch = own.batch ? own.batch : model->program->train_count ? model->program->trains[0].batch : 0;
     trainer->batch = trainer->batch ? trainer->batch : 1;
     trainer->epochs = model->program->train_count ? (float)model->program->trains[0].epochs : 1;
+    trainer->seed = model->seed;
+    trainer->batch_given = own.batch != 0;
     trainer->model->users++;
     status = collect_steps(trainer);
     if (status == GM_OK)
@@ -205,7 +207,7 @@ gm_status gm_trainer_run_step(gm_trainer *trainer, gm_step *step)
 {
     gm_status status;
     bind_scalars(trainer, step);
-    GM_TRY(gm_plan_run(step->plan, trainer->model->seed, step->run, false));
+    GM_TRY(gm_plan_run(step->plan, trainer->seed, step->run, false));
     step->run++;
     status = check_losses(trainer, step);
     for (size_t i = 0; i < step->report_count; i++) {
@@ -504,18 +506,23 @@ gm_status gm_trainer_profile_entry(const gm_trainer *trainer, const char *name, 
  * --------------------------------------------------------------------------------------------------------------- */
 
 /* What a checkpoint holds beside the program's own state: int64[4] "gmodel.position" (block, epoch, iteration, total);
+ * int64[3] "gmodel.run" (seed, batch, whether convolutions are direct), without which a run would not go on bit for bit;
  * per step int64 "gmodel.run.<step>"; per report double[2] "gmodel.report.<name>" (sum, count of the running epoch). */
 static gm_status extra_tensors(const gm_trainer *trainer, gm_pool *pool, gm_named_tensor **extra_out, size_t *count_out)
 {
-    gm_named_tensor *extra = gm_pool_array(pool, 1 + trainer->step_count + trainer->report_count, sizeof *extra);
+    gm_named_tensor *extra = gm_pool_array(pool, 2 + trainer->step_count + trainer->report_count, sizeof *extra);
     gm_tensor *position = gm_tensor_create(pool, GM_INT64, 1, (int64_t[]){4});
+    gm_tensor *settings = gm_tensor_create(pool, GM_INT64, 1, (int64_t[]){3});
     size_t count = 0;
-    if (!extra || !position)
+    if (!extra || !position || !settings)
         return GM_ERROR_MEMORY;
     const int64_t numbers[] = {trainer->position.block, trainer->position.epoch, trainer->position.iteration,
                                trainer->position.total};
     memcpy(position->data, numbers, sizeof numbers);
     extra[count++] = (gm_named_tensor){"gmodel.position", position};
+    const int64_t how[] = {(int64_t)trainer->seed, trainer->batch, trainer->context->options.direct_math != 0};
+    memcpy(settings->data, how, sizeof how);
+    extra[count++] = (gm_named_tensor){"gmodel.run", settings};
     for (size_t i = 0; i < trainer->step_count; i++) {
         gm_tensor *run = gm_tensor_create(pool, GM_INT64, 0, NULL);
         char *name = gm_pool_printf(pool, "gmodel.run.%s", trainer->steps[i].entry->name);
@@ -548,6 +555,32 @@ gm_status gm_trainer_save(const gm_trainer *trainer, const char *path)
         status = gm_store_save(trainer->store, true, extra, count, path);
     gm_pool_destroy(pool);
     return status;
+}
+
+/* A run goes on with the seed and the batch that it began with; asking for others is a mistake. */
+static gm_status resume_settings(gm_trainer *trainer, const gm_container *container, const char *path)
+{
+    const gm_named_tensor *settings = gm_find_tensor(container->training, container->training_count, "gmodel.run");
+    const int64_t *how;
+    if (!settings)
+        return GM_OK; /* of a version that did not write it */
+    if (settings->tensor->type != GM_INT64 || gm_tensor_count(settings->tensor) != 3)
+        return gm_fail(trainer->context, GM_ERROR_MODEL, "%s: 'gmodel.run' is damaged", path);
+    how = settings->tensor->data;
+    if (trainer->model->seed_given && (int64_t)trainer->seed != how[0])
+        return gm_fail(trainer->context, GM_ERROR_ARGUMENT,
+                       "%s: this training has the seed %llu; it cannot go on with the seed %llu", path,
+                       (unsigned long long)how[0], (unsigned long long)trainer->seed);
+    if (how[1] < 1 || (trainer->batch_given && trainer->batch != how[1]))
+        return gm_fail(trainer->context, GM_ERROR_ARGUMENT,
+                       "%s: this training has batches of %lld; it cannot go on with batches of %lld", path,
+                       (long long)how[1], (long long)trainer->batch);
+    trainer->seed = (uint64_t)how[0];
+    trainer->batch = how[1];
+    if ((how[2] != 0) != (trainer->context->options.direct_math != 0))
+        gm_log(trainer->context, "%s: so far trained with --math %s: from here on results differ in their last digits",
+               path, how[2] ? "direct" : "fast");
+    return GM_OK;
 }
 
 static gm_status resume_position(gm_trainer *trainer, const gm_container *container, const char *path)
@@ -606,6 +639,7 @@ static gm_status resume_from(gm_trainer *trainer, gm_pool *pool, const char *dat
                        container->model_name, program->name);
     if (!same_sources(container, program))
         gm_log(trainer->context, "%s was made from another text of the model; going on with the text given now", path);
+    GM_TRY(resume_settings(trainer, container, path));
     GM_TRY(gm_store_restore(trainer->store, container, true, path));
     return resume_position(trainer, container, path);
 }

@@ -38,6 +38,8 @@ struct gm_trainer {
     gm_report_value *reports;
     size_t report_count;
     int64_t batch;
+    uint64_t seed;    /* of draws and shuffles */
+    bool batch_given; /* by the caller, not by the file */
     bool reference, keep_gradients, expose_draws;
     gm_position position;
     float epoch, epochs, iteration; /* what the scalars of the language read */

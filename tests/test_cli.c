@@ -86,7 +86,10 @@ START_TEST(check_says_good)
 {
     write_model("chase.gmodel", chase);
     ck_exits(0, "check chase.gmodel");
-    ck_says("chase.gmodel: good: 2 networks, 2 steps, 0 samples, 2 trained numbers");
+    ck_says("chase.gmodel: good: 2 networks, 2 steps, 0 samples, 0 evaluations, 2 trained numbers");
+    ck_exits(2, "check chase.gmodel --set rat=3");
+    ck_says("there is no const 'rat' to set; did you mean 'rate'?");
+    ck_exits(0, "check chase.gmodel --set rate=3");
 }
 END_TEST
 
@@ -217,6 +220,11 @@ START_TEST(run_takes_and_makes_npy)
     ck_exits(2, "run pictures.gmodel --input z=w.npy --output-dir out");
     ck_says("float[3, 3]");
     ck_says("float[3, 5]");
+    view.rank = 1;
+    view.bytes = 3 * sizeof(float);
+    ck_assert_int_eq(gm_write_npy(context, path, &view), GM_OK);
+    ck_exits(2, "run pictures.gmodel --input z=w.npy --output-dir out");
+    ck_says("the input 'z' must be float[1, 3], but its file has float[3]");
     gm_context_destroy(context);
 }
 END_TEST

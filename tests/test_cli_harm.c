@@ -156,6 +156,39 @@ START_TEST(resume_within_an_epoch_is_bit_for_bit)
 END_TEST
 
 /* Killed at three different times; each time goes on from the last checkpoint that was whole. */
+START_TEST(resume_keeps_seed_and_batch)
+{
+    write_model("digits.gmodel", digits);
+    ck_exits(0, "train digits.gmodel --limit 128 --seed 6 --batch 16 --out through");
+    ck_exits(0, "train digits.gmodel --limit 128 --seed 6 --batch 16 --out parts --steps 11");
+    ck_exits(2, "train digits.gmodel --limit 128 --seed 7 --out parts --resume");
+    ck_says("this training has the seed 6; it cannot go on with the seed 7");
+    ck_exits(2, "train digits.gmodel --limit 128 --batch 32 --out parts --resume");
+    ck_says("this training has batches of 16; it cannot go on with batches of 32");
+    ck_exits(0, "train digits.gmodel --limit 128 --out parts --resume");
+    ck_same_file("through/checkpoint.gmodel", "parts/checkpoint.gmodel");
+}
+END_TEST
+
+START_TEST(temporary_files_of_the_dead_are_removed)
+{
+    write_model("chase.gmodel", chase);
+    shell("mkdir -p tidy/samples && sh -c 'echo $$ >pid' && touch tidy/checkpoint.gmodel.$(cat pid)-0.tmp "
+          "tidy/samples/a.png.$(cat pid)-3.tmp tidy/mine.1-0.tmp tidy/notes.tmp tidy/checkpoint.gmodel.x-0.tmp");
+    ck_exits(0, "train chase.gmodel --out tidy --steps 1");
+    shell("test ! -e tidy/checkpoint.gmodel.$(cat pid)-0.tmp && test ! -e tidy/samples/a.png.$(cat pid)-3.tmp");
+    ck_assert(exists("tidy/mine.1-0.tmp") && exists("tidy/notes.tmp") && exists("tidy/checkpoint.gmodel.x-0.tmp"));
+}
+END_TEST
+
+START_TEST(a_failed_run_leaves_its_trace)
+{
+    write_model("chase.gmodel", chase);
+    ck_exits(1, "train chase.gmodel --set rate=1e39 --out failed --trace failed-trace --steps 3");
+    ck_assert(exists("failed-trace/index.csv"));
+}
+END_TEST
+
 START_TEST(kill_and_resume_is_bit_for_bit)
 {
     write_model("digits.gmodel", digits);
@@ -323,6 +356,9 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, bad_inputs_are_refused_in_one_line);
     tcase_add_test(cases, same_seed_same_checkpoint);
     tcase_add_test(cases, resume_within_an_epoch_is_bit_for_bit);
+    tcase_add_test(cases, resume_keeps_seed_and_batch);
+    tcase_add_test(cases, temporary_files_of_the_dead_are_removed);
+    tcase_add_test(cases, a_failed_run_leaves_its_trace);
     tcase_add_test(cases, kill_and_resume_is_bit_for_bit);
     tcase_add_test(cases, terminate_saves_and_says_how_to_go_on);
     tcase_add_test(cases, signals_are_handled_by_no_computing_thread);

@@ -1,9 +1,15 @@
 /* gmrun check: whether a model file is right: syntax, names, shapes, gradients of every step. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "tools/gmrun.h"
 
-static const option_line options[] = {{0}};
+enum { SET = 256 };
+
+static const option_line options[] = {
+    {"set", SET, "NAME=VALUE", "gives a const of the file another value; may be repeated"},
+    {0},
+};
 
 static void say_nothing(const char *text, void *user)
 {
@@ -40,30 +46,46 @@ static int64_t trained_elements(const gm_model *model)
     return sum;
 }
 
-static int run(const command *self, int argc, char **argv)
+static int check(const char *file, const gm_model_options *settings)
 {
-    const char *value, *file;
     int result = EXIT_FAILED;
-    int letter = next_option(self, argc, argv, &value);
-    if (letter != OPTION_END)
-        return letter == OPTION_HELP ? EXIT_DONE : EXIT_USAGE;
-    if (!take_words(self, argc, argv, 1, 1, &file))
-        return EXIT_USAGE;
     gm_context *context = open_context(NULL, &result);
-    gm_model *model = context ? open_model(context, file, NULL, &result) : NULL;
+    gm_model *model = context ? open_model(context, file, settings, &result) : NULL;
     if (model) {
         gm_status status = compile_all(model);
         result = status == GM_OK ? EXIT_DONE : report_failure(context, status);
         if (status == GM_OK)
-            printf("%s: good: %zu networks, %zu steps, %zu samples, %lld trained numbers\n", file,
+            printf("%s: good: %zu networks, %zu steps, %zu samples, %zu evaluations, %lld trained numbers\n", file,
                    gm_model_part_count(model, GM_PART_NETWORK), gm_model_part_count(model, GM_PART_STEP),
-                   gm_model_part_count(model, GM_PART_SAMPLE), (long long)trained_elements(model));
+                   gm_model_part_count(model, GM_PART_SAMPLE), gm_model_part_count(model, GM_PART_EVALUATION),
+                   (long long)trained_elements(model));
     }
     gm_model_destroy(model);
     gm_context_destroy(context);
     return result;
 }
 
+static int run(const command *self, int argc, char **argv)
+{
+    const char **settings = calloc((size_t)argc + 1, sizeof *settings), *value, *file;
+    gm_model_options options_of_model;
+    int letter, result = EXIT_USAGE;
+    if (!settings) {
+        error_line("out of memory");
+        return EXIT_FAILED;
+    }
+    gm_model_options_default(&options_of_model, sizeof options_of_model);
+    options_of_model.settings = settings;
+    while ((letter = next_option(self, argc, argv, &value)) == SET)
+        settings[options_of_model.setting_count++] = value;
+    if (letter == OPTION_HELP)
+        result = EXIT_DONE;
+    else if (letter == OPTION_END && take_words(self, argc, argv, 1, 1, &file))
+        result = check(file, &options_of_model);
+    free(settings);
+    return result;
+}
+
 const command command_check = {
-    "check", "FILE", "Checks a model file: syntax, names, shapes, gradients.", options, run,
+    "check", "FILE [--set NAME=VALUE]...", "Checks a model file: syntax, names, shapes, gradients.", options, run,
 };

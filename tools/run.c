@@ -91,6 +91,24 @@ static bool names_known(const gm_session *session, const run_request *request)
     return true;
 }
 
+/* For a message: the first dimension of an array that has as many dimensions as its input, else 1. */
+static int64_t likely_batch(const gm_model *model, const run_request *request)
+{
+    gm_session *session = NULL;
+    gm_tensor_view wanted;
+    int64_t batch = 1;
+    if (gm_session_create(model, request->network, NULL, &session) != GM_OK)
+        return 1;
+    for (size_t i = 0; i < gm_session_input_count(session) && batch == 1; i++) {
+        const gm_tensor_view *array =
+            gm_session_input(session, i, &wanted) == GM_OK ? array_of(request, wanted.name) : NULL;
+        if (array && array->rank && array->rank == wanted.rank)
+            batch = array->dims[0];
+    }
+    gm_session_destroy(session);
+    return batch;
+}
+
 /* N is the first dimension of some input, we cannot see of which: the first value that makes all arrays fit. */
 static gm_session *open_session(gm_context *context, const gm_model *model, const run_request *request, int *exit_out)
 {
@@ -112,8 +130,7 @@ static gm_session *open_session(gm_context *context, const gm_model *model, cons
     }
     gm_session_destroy(session);
     session = NULL;
-    if (request->input_count && request->arrays[0].rank)
-        settings.batch = request->arrays[0].dims[0];
+    settings.batch = likely_batch(model, request);
     if (gm_session_create(model, request->network, &settings, &session) == GM_OK && names_known(session, request))
         arrays_fit(session, request, true);
     gm_session_destroy(session);
