@@ -37,6 +37,10 @@ gm_status gm_container_stream(gm_context *context, const gm_container *container
  * file without sources gives GM_ERROR_UNSUPPORTED with a message that says what it is. */
 gm_status gm_container_decode(gm_pool *pool, const void *data, size_t bytes, const char *name,
                               gm_container **container_out);
+/* Tables of data sets are initializers among the parameters: "gmodel.table.NAME"; words are "gmodel.words.NAME", one
+ * behind the other as bytes with a newline after each. gm_table_stored: *tensor_out stays as it is where there is none. */
+gm_status gm_table_stored(gm_pool *pool, const gm_container *container, const char *name, const gm_tensor **tensor_out);
+gm_status gm_table_store(gm_pool *pool, const gm_table_use *table, gm_named_tensor *named_out);
 /* Text or binary, by content. */
 typedef enum gm_encoding { GM_ENCODING_TEXT, GM_ENCODING_BINARY } gm_encoding;
 gm_encoding gm_encoding_of(const void *data, size_t bytes);

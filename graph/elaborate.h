@@ -67,6 +67,7 @@ typedef struct el_names {
 typedef struct el_module {
     const gm_ast_file *file;
     el_names consts;
+    const char *prefix;                   /* of its names in the program: "FILE:" */
     const struct gm_container *container; /* its tensors; NULL: the program's own checkpoint has them */
 } el_module;
 
@@ -300,6 +301,11 @@ const el_names *el_consts(const elaborator *e);
 
 /* --- elaborate_data.c -------------------------------------------------------------------------------------------------- */
 void el_data_declaration(elaborator *e, const gm_ast_declaration *declaration);
+/* words.count, points.centre: a small whole or real number is one, anything else a constant of the graph. */
+el_value el_table_value(elaborator *e, const char *set, const char *table, gm_location where);
+/* The tensor behind it. NULL: reported. */
+const gm_tensor *el_table(elaborator *e, const char *set, const char *table, gm_location where);
+bool el_is_data_set(const elaborator *e, const char *name);
 /* Holds the inputs of a step or sample against the fields of the sets that feed it. */
 void el_check_inputs(elaborator *e, gm_entry_kind kind, const char *name, const char *const *sets, size_t set_count,
                      gm_location where);

@@ -1,4 +1,5 @@
 /* Elaboration: data sets, and what of them feeds steps and samples. */
+#include "graph/container.h"
 #include "graph/elaborate.h"
 
 #include <string.h>
@@ -105,6 +106,88 @@ void el_data_declaration(elaborator *e, const gm_ast_declaration *from)
         if (!is_field_twice(e, from, i) && take_field(e, &from->fields[i], &data->fields[data->field_count]))
             data->field_count++;
     e->program->data_count++;
+}
+
+/* --- Tables that sets export --- */
+
+bool el_is_data_set(const elaborator *e, const char *name)
+{
+    const gm_ast_file *file = e->frame && e->frame->scope ? e->frame->scope->file : e->file;
+    for (size_t i = 0; i < file->declaration_count; i++)
+        if (file->declarations[i].kind == GM_AST_DATA_SET && file->declarations[i].name_count &&
+            strcmp(file->declarations[i].names[0], name) == 0)
+            return true;
+    return false;
+}
+
+static bool keep_table(elaborator *e, const char *name, const gm_tensor *tensor)
+{
+    gm_program *program = e->program;
+    if (!gm_pool_grow(e->pool, (void **)&program->tables, &program->table_capacity, program->table_count + 1,
+                      sizeof *program->tables))
+        return el_out_of_memory(e), false;
+    program->tables[program->table_count++] = (gm_table_use){name, tensor};
+    return true;
+}
+
+/* Asks for a table that is not in use yet. A set that cannot be opened is told like a mistake of the text. */
+static const gm_tensor *ask_table(elaborator *e, const gm_data_declaration *data, const char *name, gm_location where)
+{
+    const gm_program_options *options = e->options;
+    const gm_tensor *tensor = NULL;
+    gm_status status = GM_OK;
+    if (options && options->table)
+        status = options->table(options->user, e->pool, data, name, &tensor);
+    if (status == GM_ERROR_MEMORY)
+        return el_out_of_memory(e), NULL;
+    if (status != GM_OK) {
+        e->fatal = status; /* the data set's own message stands */
+        return NULL;
+    }
+    if (tensor)
+        return tensor;
+    el_error(e, where, "the data set has no table '%s'", strchr(name, '.') + 1);
+    return NULL;
+}
+
+const gm_tensor *el_table(elaborator *e, const char *set, const char *table, gm_location where)
+{
+    const el_module *scope = e->frame ? e->frame->scope : NULL;
+    const char *name = gm_pool_printf(e->pool, "%s%s.%s", scope ? scope->prefix : "", set, table);
+    const gm_data_declaration *data = scope ? NULL : gm_program_data(e->program, set);
+    const gm_tensor *tensor = NULL;
+    if (!name)
+        return el_out_of_memory(e), NULL;
+    if (!scope && !data)
+        return el_error(e, where, "'%s.%s' is known in bodies, not here: a const is made before the data are looked at",
+                        set, table),
+               NULL;
+    for (size_t i = 0; i < e->program->table_count; i++)
+        if (strcmp(e->program->tables[i].name, name) == 0)
+            return e->program->tables[i].tensor;
+    if (scope && scope->container) {
+        if (gm_table_stored(e->pool, scope->container, name + strlen(scope->prefix), &tensor) != GM_OK)
+            return el_out_of_memory(e), NULL;
+        if (!tensor)
+            el_error(e, where, "the loaded file has no table '%s.%s'", set, table);
+    } else {
+        tensor = ask_table(e, data, name, where);
+    }
+    return tensor && keep_table(e, name, tensor) ? tensor : NULL;
+}
+
+el_value el_table_value(elaborator *e, const char *set, const char *table, gm_location where)
+{
+    const gm_tensor *tensor = el_table(e, set, table, where);
+    if (!tensor)
+        return el_failed;
+    if (tensor->type == GM_STRING)
+        return el_error(e, where, "'%s.%s' are words: they stand behind `as` of a result", set, table);
+    if (tensor->rank == 0)
+        return gm_type_find(tensor->type)->floating ? el_real(gm_get(tensor, 0)) : el_integer(gm_get_int(tensor, 0));
+    if (!e->graph || !e->frame)
+        return el_error(e, where, "'%s.%s' is a table, not a number", set, table);
+    return el_tensor(gm_graph_constant(e->graph, tensor));
 }
 
 /* --- Inputs of steps and fields of sets --- */

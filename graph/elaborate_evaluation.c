@@ -119,6 +119,20 @@ static bool is_taken(elaborator *e, const gm_ast_item *from, const char *name)
     return false;
 }
 
+/* `as words.name` */
+static const gm_tensor *words_of(elaborator *e, const gm_ast_item *from)
+{
+    const gm_tensor *words;
+    if (from->as->part_count != 2 || !el_is_data_set(e, from->as->parts[0])) {
+        el_error(e, from->where, "behind 'as' of a result stands a table of words: as words.name");
+        return NULL;
+    }
+    words = el_table(e, from->as->parts[0], from->as->parts[1], from->where);
+    if (words && words->type != GM_STRING)
+        el_error(e, from->where, "'%s.%s' are no words", from->as->parts[0], from->as->parts[1]);
+    return words;
+}
+
 /* result NAME = e: of means, parameters and tables. */
 void el_result_item(elaborator *e, const gm_ast_item *from)
 {
@@ -129,8 +143,10 @@ void el_result_item(elaborator *e, const gm_ast_item *from)
         return;
     id = item_value(e, from, name, "result");
     result = id ? add_item(e, &e->evaluation->results, name, from->where) : NULL;
-    if (result)
+    if (result) {
         result->value = id;
+        result->figure.names = from->as ? words_of(e, from) : NULL;
+    }
     if (from->name || !result)
         define_item(e, from, name, result ? el_tensor(id) : el_failed);
 }

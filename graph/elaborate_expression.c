@@ -181,14 +181,14 @@ static el_value path_value(elaborator *e, const gm_ast_expression *expression)
         e->broken = e->broken || found->value.kind == EL_FAILED;
         return found->value;
     }
-    const gm_data_declaration *data = gm_program_data(e->program, expression->parts[0]);
+    const gm_data_declaration *data =
+        e->frame && e->frame->scope ? NULL : gm_program_data(e->program, expression->parts[0]);
     for (size_t i = 0; data && i < data->field_count; i++)
         if (strcmp(data->fields[i].name, expression->parts[1]) == 0)
             return el_error(e, expression->where, "'%s' is a field of the data set '%s': make it an input of the step",
                             expression->parts[1], data->name);
-    if (find_declaration(e, GM_AST_DATA_SET, expression->parts[0]))
-        return el_unsupported(e, expression->where, "tables and sizes of data sets ('%s.%s') are not supported yet",
-                              expression->parts[0], expression->parts[1]);
+    if (expression->part_count == 2 && el_is_data_set(e, expression->parts[0]))
+        return el_table_value(e, expression->parts[0], expression->parts[1], expression->where);
     if (e->graph && state_value(e, path, &value))
         return value;
     gm_spelling_init(&spelling, path);

@@ -57,6 +57,7 @@ static bool fill_module(elaborator *e, el_module *module, const char *path, cons
         return false;
     module->file = file;
     module->container = e->container;
+    module->prefix = e->prefix;
     e->consts = (el_names){0};
     el_take_consts(e, file);
     module->consts = e->consts;

@@ -147,6 +147,12 @@ typedef struct gm_train {
     gm_location where;
 } gm_train;
 
+/* A table of a data set that the text uses: "words.count"; of a loaded file, "FILE:words.count". */
+typedef struct gm_table_use {
+    const char *name;
+    const gm_tensor *tensor; /* GM_STRING: const char *[] */
+} gm_table_use;
+
 typedef struct gm_setting {
     const char *name, *value; /* of --set */
 } gm_setting;
@@ -173,6 +179,8 @@ typedef struct gm_program {
     size_t data_count;
     gm_train *trains;
     size_t train_count;
+    gm_table_use *tables; /* frozen into checkpoints */
+    size_t table_count, table_capacity;
     gm_setting *settings;
     size_t setting_count;
     /* The model's own text first, then what it imports and loads; files of a loaded model are called "FILE:theirs". The
@@ -187,6 +195,10 @@ typedef struct gm_program_options {
     size_t setting_count;
     /* Reads a file that the text names, by its path seen from the model's folder, into `pool`. NULL: there are no files. */
     gm_status (*read)(void *user, gm_pool *pool, const char *path, const char **data_out, size_t *bytes_out);
+    /* A table by the name above; `data`: the set that has it (NULL: a loaded file's). *tensor_out stays NULL where there is
+     * no such. NULL: there are no tables. */
+    gm_status (*table)(void *user, gm_pool *pool, const gm_data_declaration *data, const char *name,
+                       const gm_tensor **tensor_out);
     void *user;
     /* The files are the sources of a checkpoint, which has the values of all parameters: a loaded file may be a text. */
     bool stored;

@@ -72,7 +72,8 @@ static gm_status save(const gm_store *store, gm_pool *pool, bool training, const
     const gm_program *program = store->program;
     const gm_entry *main_network =
         program->main_network ? gm_program_entry(program, GM_ENTRY_NETWORK, program->main_network) : NULL;
-    gm_named_tensor *parameters = gm_pool_array(pool, program->state_count + 1, sizeof *parameters);
+    gm_named_tensor *parameters =
+        gm_pool_array(pool, program->state_count + program->table_count + 1, sizeof *parameters);
     gm_named_tensor *rest = gm_pool_array(pool, program->state_count + extra_count + 1, sizeof *rest);
     gm_container container = {.model_name = program->name,
                               .opset = program->opset,
@@ -92,6 +93,8 @@ static gm_status save(const gm_store *store, gm_pool *pool, bool training, const
         else if (training)
             GM_TRY(dense_tensor(store, pool, (uint32_t)i, &rest[container.training_count++]));
     }
+    for (size_t i = 0; i < program->table_count; i++)
+        GM_TRY(gm_table_store(pool, &program->tables[i], &parameters[container.parameter_count++]));
     for (size_t i = 0; training && i < extra_count; i++)
         rest[container.training_count++] = extra[i];
     return gm_container_stream(store->context, &container, write_piece, file);

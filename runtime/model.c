@@ -3,6 +3,7 @@
 
 #include "graph/operator.h"
 #include "runtime/context.h"
+#include "runtime/data.h"
 #include "runtime/file.h"
 #include "runtime/plan.h"
 
@@ -56,10 +57,56 @@ static gm_status set_paths(gm_model *model, const char *name, const gm_model_opt
     return model->path && model->directory ? GM_OK : GM_ERROR_MEMORY;
 }
 
-typedef struct gm_reader { /* where a text's files are */
+typedef struct gm_reader { /* where a text's files and data are */
     const gm_model *model;
     const gm_container *container; /* NULL: on disk */
+    gm_dataset *dataset;           /* whose tables were asked for last; NULL: none */
+    const gm_data_declaration *declaration;
 } gm_reader;
+
+/* A copy that outlives the data set. */
+static const gm_tensor *copy_table(gm_pool *pool, const gm_tensor *from)
+{
+    int64_t count = gm_tensor_count(from);
+    gm_tensor *copy;
+    const char **words;
+    if (from->type != GM_STRING)
+        return gm_tensor_copy(pool, from);
+    copy = gm_pool_copy(pool, from, sizeof *from);
+    words = gm_pool_array(pool, (size_t)count + 1, sizeof *words);
+    if (!copy || !words)
+        return NULL;
+    copy->data = words;
+    for (int64_t i = 0; i < count; i++)
+        if (!(words[i] = gm_pool_string(pool, ((const char *const *)from->data)[i])))
+            return NULL;
+    return copy;
+}
+
+/* A table as the checkpoint has it, else of the data set itself. */
+static gm_status read_table(void *user, gm_pool *pool, const gm_data_declaration *data, const char *name,
+                            const gm_tensor **tensor_out)
+{
+    gm_reader *reader = user;
+    const gm_model *model = reader->model;
+    gm_data_options options = {model->data_directory, model->directory, model->seed};
+    const gm_tensor *found;
+    if (reader->container)
+        GM_TRY(gm_table_stored(pool, reader->container, name, tensor_out));
+    if (*tensor_out || !data)
+        return GM_OK;
+    if (reader->declaration != data) {
+        gm_dataset_close(reader->dataset);
+        reader->dataset = NULL;
+        GM_TRY(gm_dataset_open(model->context, data, &options, &reader->dataset));
+        reader->declaration = data;
+    }
+    found = gm_dataset_constant(reader->dataset, name + strlen(data->name) + 1);
+    if (!found)
+        return GM_OK;
+    *tensor_out = copy_table(pool, found);
+    return *tensor_out ? GM_OK : GM_ERROR_MEMORY;
+}
 
 /* A file that the text names: in the checkpoint, or beside the model, or as it is written. */
 static gm_status read_named(void *user, gm_pool *pool, const char *path, const char **data_out, size_t *bytes_out)
@@ -90,10 +137,11 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
 {
     gm_container *container = NULL;
     gm_reader reader = {.model = model};
-    gm_program_options program = {.read = read_named, .user = &reader};
+    gm_program_options program = {.read = read_named, .table = read_table, .user = &reader};
     gm_setting *settings;
     size_t stored = 0;
     const char *text = data;
+    gm_status status;
     GM_TRY(set_paths(model, name, options));
     if (gm_encoding_of(data, bytes) == GM_ENCODING_BINARY) {
         GM_TRY(gm_container_decode(model->pool, data, bytes, name, &container));
@@ -110,8 +158,11 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
     program.settings = settings;
     program.stored = container != NULL;
     reader.container = container;
-    GM_TRY(gm_program_compile(model->context, text, bytes, container ? container->sources[0].name : name, &program,
-                              &model->program));
+    model->seed = options->has_seed ? options->seed : 0;
+    status = gm_program_compile(model->context, text, bytes, container ? container->sources[0].name : name, &program,
+                                &model->program);
+    gm_dataset_close(reader.dataset);
+    GM_TRY(status);
     model->seed_given = options->has_seed != 0;
     model->seed = options->has_seed ? options->seed : model->program->seed;
     GM_TRY(gm_store_create(model->context, model->program, false, &model->store));

@@ -163,6 +163,27 @@ START_TEST(without_examples_there_are_results_of_parameters)
 }
 END_TEST
 
+START_TEST(tables_of_a_data_set_are_constants_and_frozen)
+{
+    char file[64] = "/tmp/gmodel-test-XXXXXX";
+    load(MODEL "data points = ring <modes = 4, radius = 2, width = 0.5, count = 100> { x : float[2] }\n"
+               "evaluate e { result far = sum(points.centre ^ 2), wide = 2 * points.width }\n");
+    gm_evaluation *e = evaluated("e", 0, 0, 0);
+    ck_assert_double_eq_tol(figure(e, "far", 0), 16, 1e-5);
+    ck_assert_double_eq_tol(figure(e, "wide", 0), 1, 1e-6);
+    gm_evaluation_destroy(e);
+    ck_assert_int_ge(mkstemp(file), 0);
+    require(gm_model_save(model, file));
+    gm_model_destroy(model);
+    model = NULL;
+    require(gm_model_load(context, file, NULL, &model));
+    e = evaluated("e", 0, 0, 0);
+    ck_assert_double_eq_tol(figure(e, "far", 0), 16, 1e-5);
+    gm_evaluation_destroy(e);
+    unlink(file);
+}
+END_TEST
+
 /* --- In a schedule --- */
 
 static char folder[64];
@@ -263,6 +284,11 @@ static const mistake mistakes[] = {
     {"evaluate e { result a = 1.0, a = 2.0 }\n", "t.gmodel:4:30: this evaluate has the result 'a' twice"},
     {"sample e { write y = RandomNormal <shape = [2, 2]> () }\nevaluate e { result a = 1.0 }\n",
      "t.gmodel:5:1: 'e' is a sample already; a train block could not tell them apart"},
+    {"evaluate e { result a = sum(digits.centre) }\n", "t.gmodel:4:29: the data set has no table 'centre'"},
+    {"const c = digits.count\nevaluate e { result a = 1.0 }\n",
+     "t.gmodel:4:11: 'digits.count' is known in bodies, not here: a const is made before the data are looked at"},
+    {"evaluate e { result a = 1 as words.name }\n",
+     "t.gmodel:4:21: behind 'as' of a result stands a table of words: as words.name"},
     {"evaluate e { minimize 1.0 over net with SGD <rate = 1> }\n", "t.gmodel:4:14: 'minimize' stands only in a step"},
     {"step fit (float[N, 784] image) { minimize mean(net(image)) over net with SGD <rate = 1> }\n"
      "train digits batch 8 epochs 1 { fit  every 1 epoch quality }\n",
@@ -301,6 +327,7 @@ int main(void)
     tcase_add_test(cases, draws_are_the_same_numbers_whatever_the_batch);
     tcase_add_test(cases, results_are_computed_from_means_and_from_each_other);
     tcase_add_test(cases, without_examples_there_are_results_of_parameters);
+    tcase_add_test(cases, tables_of_a_data_set_are_constants_and_frozen);
     tcase_add_test(cases, a_schedule_writes_a_row_each_time);
     tcase_add_test(cases, a_trainers_evaluation_follows_its_parameters);
     tcase_add_loop_test(cases, mistakes_are_told_where_they_are, 0, sizeof mistakes / sizeof mistakes[0]);

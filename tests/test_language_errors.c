@@ -199,23 +199,6 @@ START_TEST(each_mistake_is_one_line_with_its_place)
 }
 END_TEST
 
-static const mistake unsupported[] = {
-    {MODEL "data words = npy <x = \"x.npy\"> { x : int64 }\n"
-           "network net (int64[N] x) => (y) { y = Gather(words.table, x) }\n",
-     "t:3:46: tables and sizes of data sets ('words.table') are not supported yet"},
-};
-
-START_TEST(what_is_not_supported_is_said_once)
-{
-    const mistake *wrong = &unsupported[_i];
-    gm_program *program = NULL;
-    gm_status status = gm_program_compile(context, wrong->text, strlen(wrong->text), "t", NULL, &program);
-    ck_assert_msg(status == GM_ERROR_UNSUPPORTED, "%s\nstatus %d: %s", wrong->text, status,
-                  gm_context_message(context));
-    ck_assert_str_eq(gm_context_message(context), wrong->message);
-}
-END_TEST
-
 START_TEST(several_mistakes_are_told_at_once_and_followers_are_silent)
 {
     const char *text = MODEL "network a (float[N] x) => (float[N] y) { h = Foo(x)\ny = Relu(h) }\n"
@@ -380,7 +363,6 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_loop_test(cases, each_mistake_is_one_line_with_its_place, 0, GM_COUNT(mistakes));
-    tcase_add_loop_test(cases, what_is_not_supported_is_said_once, 0, GM_COUNT(unsupported));
     tcase_add_test(cases, several_mistakes_are_told_at_once_and_followers_are_silent);
     tcase_add_test(cases, at_most_twenty_lines);
     tcase_add_test(cases, unknown_and_broken_settings);

@@ -74,7 +74,7 @@ static const program_case programs[] = {
     {"12_flow", "", {NULL}, {{0}}, 6, 1, 1, 16},
     {"13_skipgram",
      "",
-     {"tables and sizes of data sets", "'RandomChoice' is not"},
+     {"the data set has no table", "'RandomChoice' is not"},
      {{"evaluate neighbours", NULL},
       {"step hierarchical", NULL},
       {"words.vocabulary, width> (id)", "50, width> (id)"},
@@ -88,7 +88,7 @@ static const program_case programs[] = {
      3},
     {"14_ring",
      MODEL "network G (float[N, 2] z) => (float[N, 2] y) { y = Dense <2> (z) }\n",
-     {"tables and sizes of data sets"},
+     {"the data set has no table"},
      {{"evaluate coverage", NULL}},
      1,
      0,
@@ -253,8 +253,7 @@ START_TEST(what_is_not_supported_is_refused_and_nothing_else)
     for (size_t i = 0; i < GM_COUNT(from->needs) && from->needs[i]; i++)
         ck_assert_msg(told[i], "%s: nothing is said about %s", from->file, from->needs[i]);
     /* a file that is missing and an operator that is not there are mistakes, like any unknown name */
-    ck_assert_int_eq(status,
-                     strstr(from->needs[0], "tables") && !from->needs[1] ? GM_ERROR_UNSUPPORTED : GM_ERROR_MODEL);
+    ck_assert_int_eq(status, GM_ERROR_MODEL);
 }
 END_TEST
 
