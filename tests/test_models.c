@@ -100,6 +100,7 @@ static const gm_shipped models[] = {
      12,
      {{"d_loss", 0, 0.4}}},
     {"minmax", {NULL}, {{"x", 1}, {"y", 1}}, 0, 6, {{"f_up", -2, 2}}},
+    {"ring", {NULL}, {{"generator", 49666}, {"discriminator", 17025}}, 64, 30, {{"d_loss", 0, 1.5}, {"g_loss", 0, 4}}},
     {"vae", {NULL}, {{"encoder", 571304}, {"decoder", 1357784}}, 32, 16, {{"recon", 0, 400}, {"kl", 0, 100}}},
     {"vae", {"continuous=1"}, {{NULL, 0}}, 32, 8, {{"loss", -5000, 100}}},
     {"vae-mse", {NULL}, {{"encoder", 403972}, {"decoder", 403728}}, 32, 24, {{"recon", 0, 40}, {"kl", 0, 100}}},
