@@ -378,7 +378,8 @@ static gm_status move_updates_last(gm_plan *plan)
         for (size_t n = 0; n < graph->node_count; n++)
             if (is_late[n] == pass)
                 nodes[placed++] = graph->nodes[n];
-    memcpy(graph->nodes, nodes, graph->node_count * sizeof *nodes);
+    if (placed)
+        memcpy(graph->nodes, nodes, placed * sizeof *nodes);
     for (size_t n = 0; n < graph->node_count; n++) {
         const gm_node *node = &graph->nodes[n];
         for (size_t i = 0; i < node->input_count; i++) {
