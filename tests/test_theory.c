@@ -75,7 +75,7 @@ START_TEST(cross_entropy_is_entropy_and_divergence)
 }
 END_TEST
 
-/* --- The best discriminator is p / (p + q); its value -2 log 2 + 2 JSD(p, q) (Goodfellow et al. 2014, equations 2 and 6) --- */
+/* --- The best discriminator is p / (p + q); its value -2 log 2 + 2 JSD(p, q) (Goodfellow et al. 2014, eq. 2 and 6) --- */
 
 START_TEST(trained_discriminator_measures_the_divergence)
 {
@@ -97,8 +97,8 @@ END_TEST
 
 /* --- Points beside their shifted copies: the divergence is log 2 for any shift, the Wasserstein distance is the shift --- */
 
-/* A critic whose slope may be at most 1, against the transport cost on a line: the mean distance of the sorted points. The
- * penalty is one-sided: on a line the usual one, (|slope| - 1)^2, keeps a critic that starts with the wrong sign there. */
+/* A critic whose slope may be at most 1, against the transport cost on a line: the mean distance of the sorted points.
+ * The penalty is one-sided: on a line the usual one, (|slope| - 1)^2, keeps a critic that starts with the wrong sign there. */
 START_TEST(critic_measures_how_far_and_the_divergence_does_not)
 {
     static const double shifts[] = {0.5, 2};
