@@ -1,4 +1,4 @@
-/* Random draws: known values of the generator, any cut of a draw, layouts, threads, seeds, and Dropout. */
+/* Random draws: known values of the generator, any cut of a draw, layouts, threads, seeds, Dropout and RandomChoice. */
 #include <stdlib.h>
 
 #include "tests/lower_check.h"
@@ -204,6 +204,104 @@ START_TEST(dropout_rejects_a_ratio_outside)
 }
 END_TEST
 
+/* --- RandomChoice ---------------------------------------------------------------------------------------------------- */
+
+static gm_tensor *harmonic(int64_t count)
+{
+    gm_tensor *weights = gm_tensor_create(check.pool, GM_DOUBLE, 1, &count);
+    for (int64_t i = 0; i < count; i++)
+        gm_set(weights, i, 1.0 / (double)(i + 1));
+    return weights;
+}
+
+static const int64_t *choices(const gm_tensor *weights, int64_t count, uint64_t seed, uint64_t run)
+{
+    gm_graph *graph = gm_graph_create(check.pool, NULL, "check");
+    gm_value_id y = gm_emit1_with(graph, "gmodel.RandomChoice", gm_graph_constant(graph, weights),
+                                  gm_attribute_ints("shape", &count, 1));
+    gm_tensor *values;
+    ck_assert_msg(graph->status == GM_OK, "%s", check.context->message);
+    ck_assert_int_eq(gm_graph_interpret(graph, check.pool, NULL, NULL, seed, run, &values), GM_OK);
+    return values[y].data;
+}
+
+/* Numbers of the NumPy program in docs/random.md, keys key(1, "check") and key(4, "check"). */
+START_TEST(choices_are_those_of_numpy)
+{
+    static const double few[] = {1, 0, 2.5, 0.25, 7, 3, 0, 1};
+    static const int64_t of_few[] = {0, 4, 4, 4, 2, 2, 4, 4, 5, 4, 4, 4};
+    static const int64_t of_many[] = {481, 447, 145, 7, 2, 147, 522, 9,  80, 253, 78,  23, 214,
+                                      41,  474, 202, 6, 0, 0,   4,   15, 5,  24,  491, 95};
+    gm_tensor *weights = gm_tensor_create(check.pool, GM_FLOAT, 1, (int64_t[]){8});
+    for (int64_t i = 0; i < 8; i++)
+        gm_set(weights, i, few[i]);
+    ck_assert(memcmp(choices(weights, 12, 1, 0), of_few, sizeof of_few) == 0);
+    ck_assert(memcmp(choices(harmonic(1000), 25, 4, 3), of_many, sizeof of_many) == 0);
+}
+END_TEST
+
+/* Whether the table is made by the plan or in each run, and by how many threads the numbers are drawn. */
+START_TEST(choices_do_not_depend_on_tables_and_threads)
+{
+    gm_attribute shape = gm_attribute_ints("shape", (int64_t[]){3, 7001}, 2);
+    gm_tensor *weights = harmonic(5000);
+    const void *first = NULL;
+    for (int round = 0; round < 8; round++) {
+        check.constants = round % 2;
+        check.threads = 1 + round / 2;
+        lower_check_node(&check, "gmodel.RandomChoice", &weights, 1, &shape, 1, 1, NULL, 0);
+        ck_assert(check.lowered);
+        first = first ? first : check.out[0].data;
+        ck_assert(memcmp(first, check.out[0].data, gm_tensor_bytes(&check.out[0])) == 0);
+    }
+}
+END_TEST
+
+/* Against the expected counts: chi-square of 7 degrees of freedom stays under 24.3 but for one time in a thousand. */
+START_TEST(choices_follow_their_weights)
+{
+    enum { DRAWS = 100000, ENTRIES = 10 };
+    static const double weight[ENTRIES] = {3, 0, 1, 10, 0.125, 5, 0, 2, 7, 0.5};
+    gm_tensor *weights = gm_tensor_create(check.pool, GM_DOUBLE, 1, (int64_t[]){ENTRIES});
+    int64_t counts[ENTRIES] = {0};
+    const int64_t *drawn;
+    double total = 0, chi_square = 0;
+    for (int64_t i = 0; i < ENTRIES; i++) {
+        gm_set(weights, i, weight[i]);
+        total += weight[i];
+    }
+    drawn = choices(weights, DRAWS, 2, 0);
+    for (int64_t i = 0; i < DRAWS; i++)
+        counts[drawn[i]]++;
+    for (int i = 0; i < ENTRIES; i++) {
+        double expected = DRAWS * weight[i] / total;
+        if (weight[i] == 0)
+            ck_assert_int_eq(counts[i], 0);
+        else
+            chi_square += ((double)counts[i] - expected) * ((double)counts[i] - expected) / expected;
+    }
+    ck_assert_msg(chi_square < 24.3, "chi-square %g", chi_square);
+}
+END_TEST
+
+START_TEST(choices_reject_weights_that_are_none)
+{
+    static const double bad[][2] = {{1, -1}, {0, 0}, {1, NAN}, {INFINITY, 1}};
+    int64_t count = 5;
+    for (size_t k = 0; k < GM_COUNT(bad); k++) {
+        gm_tensor *weights = gm_tensor_create(check.pool, GM_DOUBLE, 1, (int64_t[]){2}), *values;
+        gm_graph *graph = gm_graph_create(check.pool, NULL, "check");
+        gm_set(weights, 0, bad[k][0]);
+        gm_set(weights, 1, bad[k][1]);
+        gm_emit1_with(graph, "gmodel.RandomChoice", gm_graph_constant(graph, weights),
+                      gm_attribute_ints("shape", &count, 1));
+        gm_clear_message(check.context);
+        ck_assert_int_eq(gm_graph_interpret(graph, check.pool, NULL, NULL, 1, 0, &values), GM_ERROR_DATA);
+        ck_assert_ptr_nonnull(strstr(check.context->message, "weights"));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("random");
@@ -218,6 +316,10 @@ int main(void)
     tcase_add_test(tests, dropout_scales_what_it_keeps);
     tcase_add_test(tests, dropout_is_the_identity_elsewhere);
     tcase_add_test(tests, dropout_rejects_a_ratio_outside);
+    tcase_add_test(tests, choices_are_those_of_numpy);
+    tcase_add_test(tests, choices_do_not_depend_on_tables_and_threads);
+    tcase_add_test(tests, choices_follow_their_weights);
+    tcase_add_test(tests, choices_reject_weights_that_are_none);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
