@@ -40,6 +40,8 @@ static const char *const ring_attributes[] = {"modes", "radius", "width", "count
 static const char *const grid_attributes[] = {"side", "spacing", "width", "count", "seed", NULL};
 static const char *const curve_attributes[] = {"noise", "count", "seed", NULL};
 
+static const char *const text_attributes[] = {"file", "window", "subsample", "min_count", "seed", NULL};
+
 static const gm_data_source sources[] = {
     {"mnist", gm_open_mnist, mnist_attributes},
     {"idx", gm_open_idx, idx_attributes},
@@ -48,6 +50,7 @@ static const gm_data_source sources[] = {
     {"grid", gm_open_grid, grid_attributes},
     {"moons", gm_open_moons, curve_attributes},
     {"swiss_roll", gm_open_swiss_roll, curve_attributes},
+    {"text", gm_open_text, text_attributes},
 };
 
 const char *gm_data_shape(int rank, const int64_t *dims, char text[256])
@@ -176,7 +179,7 @@ gm_status gm_data_find(const gm_data_request *request, const char *file, const c
     GM_TRY(gm_data_check_directory(request));
     const struct {
         const char *directory, *part;
-    } places[] = {{given, ""}, {environment, ""}, {model, "/data"}, {model, ""}};
+    } places[] = {{given, ""}, {environment, ""}, {model, "/data"}, {model, ""}, {".", ""}};
     gm_text looked;
     gm_text_init(&looked, request->context);
     for (size_t i = 0; i < GM_COUNT(places); i++) {
@@ -350,7 +353,7 @@ static gm_status find_source(gm_context *context, const gm_data_declaration *dec
     return gm_diagnose(context, declaration->where, "data '%s': unknown source '%s'%s%s%s", declaration->name,
                        declaration->source, spelling.best != NULL ? ", did you mean '" : "",
                        spelling.best != NULL ? spelling.best
-                                             : ": expected mnist, idx, npy, ring, grid, moons or swiss_roll",
+                                             : ": expected mnist, idx, npy, ring, grid, moons, swiss_roll or text",
                        spelling.best != NULL ? "'?" : "");
 }
 

@@ -25,7 +25,7 @@ typedef struct gm_data_options {
 } gm_data_options;
 
 /* Opens a set. Files are looked for in the data directory, in the directory that the variable GMODEL_DATA names, in
- * `data` beside the model and (npy, idx) beside the model. The declaration must live as long as the set.
+ * `data` beside the model and (npy, idx, text) beside the model and in the working directory. The declaration must live as long as the set.
  * Errors: GM_ERROR_MODEL for what the declaration says wrong (unknown source, attribute or field, a shape of another
  * element count), GM_ERROR_FILE and GM_ERROR_DATA for missing and damaged files. */
 gm_status gm_dataset_open(gm_context *context, const gm_data_declaration *declaration, const gm_data_options *options,

@@ -46,6 +46,8 @@ gm_status gm_open_ring(gm_data_request *request, gm_table *table);
 gm_status gm_open_grid(gm_data_request *request, gm_table *table);
 gm_status gm_open_moons(gm_data_request *request, gm_table *table);
 gm_status gm_open_swiss_roll(gm_data_request *request, gm_table *table);
+gm_status gm_open_text(gm_data_request *request, gm_table *table);
+const char *gm_built_in_text(size_t *bytes_out); /* text_builtin.c */
 
 /* Attributes of the declaration; a wrong kind or a value outside [low, high] is a diagnostic. */
 gm_status gm_data_number(const gm_data_request *request, const char *name, double fallback, double low, double high,

@@ -1,0 +1,55 @@
+/* The text that `text` takes where no file is named: small scenes whose words keep the same company. */
+#include "runtime/data_source.h"
+
+static const char story[] =
+    "The king rules the land and the queen rules the court. The king wears a crown and the queen wears a crown. "
+    "The old king sat on the throne and the young queen sat beside the throne. The prince is the son of the king. "
+    "The princess is the daughter of the queen. The prince rides a horse through the land. The princess rides a horse "
+    "through the garden. The king and the queen live in the castle. The prince and the princess live in the castle "
+    "too. "
+    "In the castle the king speaks and the court listens. In the castle the queen speaks and the court listens.\n"
+    "The cat sleeps by the fire and the dog sleeps by the door. The cat chases the mouse and the dog chases the cat. "
+    "The dog barks at the gate and the cat hides under the table. A small mouse hides under the floor. The cat drinks "
+    "milk. "
+    "The dog eats meat. The mouse eats cheese. The dog and the cat live in the house. The mouse lives in the house "
+    "too. "
+    "At night the cat hunts the mouse and the dog guards the door.\n"
+    "In the kitchen the cook bakes bread and boils soup. The cook cuts the bread and serves the soup. The baker bakes "
+    "bread "
+    "and cake. Fresh bread and warm soup are food for the evening. The cook buys meat and cheese at the market. The "
+    "baker "
+    "buys flour and milk at the market. The farmer sells milk and cheese at the market. The farmer sells meat and "
+    "flour. "
+    "People at the market buy bread and cake.\n"
+    "The farmer works in the field and the fisher works on the sea. In the field the farmer grows wheat and corn. On "
+    "the sea "
+    "the fisher catches fish. The boat sails on the sea and the cart rolls over the field. The fisher repairs the boat "
+    "and the "
+    "net. The farmer repairs the cart and the fence. The fisher sells fish at the harbour. A ship comes to the harbour "
+    "and a "
+    "boat leaves the harbour. The sailor steers the ship over the sea. The wind drives the ship and the boat.\n"
+    "In summer the sun is warm and the days are long. In winter the snow is cold and the nights are long. In spring "
+    "the rain "
+    "falls and the flowers grow. In autumn the wind blows and the leaves fall. The sun shines in summer and the snow "
+    "falls in "
+    "winter. Warm days come with summer and cold nights come with winter. The rain of spring wakes the flowers. The "
+    "wind of "
+    "autumn takes the leaves.\n"
+    "The teacher reads a book and the pupil writes a letter. In the school the teacher speaks and the pupil listens. "
+    "The pupil "
+    "reads a book in the school. The teacher writes a word and the pupil reads the word. A letter is made of words and "
+    "a book is "
+    "made of letters and words. The writer writes a book and the reader reads a book. In the evening the pupil reads a "
+    "story and "
+    "the teacher writes a letter.\n"
+    "The child plays with the dog in the garden. The mother calls the child and the father calls the dog. The mother "
+    "cooks soup "
+    "and the father cuts wood for the fire. The child sleeps at night and plays by day. The father and the mother live "
+    "in the "
+    "house with the child. The mother tells a story and the child listens. The father lights the fire in winter.\n";
+
+const char *gm_built_in_text(size_t *bytes_out)
+{
+    *bytes_out = sizeof story - 1;
+    return story;
+}
