@@ -161,14 +161,32 @@ static gm_status write_table(gm_context *context, const char *path, const gm_ten
     return status;
 }
 
-static gm_status write_one(gm_output *output, const gm_write *write, const gm_tensor_view *view, const char *label)
+/* "" where the file writes one thing, else "-picture", or "-grid-picture" where several samples write a picture. */
+static void name_suffix(const gm_output *output, const gm_entry *sample, const gm_write *write, char *suffix,
+                        size_t bytes)
+{
+    const gm_program *program = output->trainer->program;
+    size_t same = 0;
+    suffix[0] = '\0';
+    if (output->write_count < 2)
+        return;
+    for (size_t i = 0; i < program->entry_count; i++)
+        for (size_t k = 0; k < program->entries[i].write_count; k++)
+            same += strcmp(program->entries[i].writes[k].name, write->name) == 0;
+    if (same > 1)
+        snprintf(suffix, bytes, "-%s-%s", sample->name, write->name);
+    else
+        snprintf(suffix, bytes, "-%s", write->name);
+}
+
+static gm_status write_one(gm_output *output, const gm_entry *sample, const gm_write *write, const gm_tensor_view *view,
+                           const char *label)
 {
     gm_context *context = output->trainer->context;
     gm_write_format format = write->format;
     double low, high;
     char path[1200], suffix[200] = "";
-    if (output->write_count > 1)
-        snprintf(suffix, sizeof suffix, "-%s", write->name);
+    name_suffix(output, sample, write, suffix, sizeof suffix);
     if (format == GM_WRITE_BY_SHAPE)
         format = is_picture(view) ? GM_WRITE_PNG : is_scatter(view) ? GM_WRITE_SCATTER : GM_WRITE_NPY;
     snprintf(path, sizeof path, "%s/samples/%s%s.%s", output->directory, label, suffix,
@@ -200,7 +218,7 @@ gm_status gm_output_sample(gm_output *output, const char *name, const char *labe
     for (size_t i = 0; i < sample->entry->write_count; i++) {
         gm_tensor_view view;
         gm_plan_output(sample->plan, i, &view);
-        GM_TRY(write_one(output, &sample->entry->writes[i], &view, label));
+        GM_TRY(write_one(output, sample->entry, &sample->entry->writes[i], &view, label));
     }
     return GM_OK;
 }

@@ -106,6 +106,22 @@ START_TEST(train_writes_its_files_and_plain_lines)
 }
 END_TEST
 
+START_TEST(samples_do_not_overwrite_each_other)
+{
+    write_model("two.gmodel",
+                "model two <gmodel = 1, opset = 21>\n"
+                "network x () => (float v) { param v : float = 1 }\n"
+                "step s { minimize x() over x with SGD <rate = 1> }\n"
+                "sample a { write picture = RandomUniform <shape = [1, 1, 2, 2]> ()  write b = 1.0 as text }\n"
+                "sample c { write picture = RandomUniform <shape = [1, 1, 2, 2]> () }\n"
+                "train epochs 1 of 1 iteration { s every 1 epoch a, c }\n");
+    ck_exits(0, "train two.gmodel");
+    ck_assert(exists("runs/two/samples/epoch-0001-a-picture.png"));
+    ck_assert(exists("runs/two/samples/epoch-0001-c-picture.png"));
+    ck_assert(exists("runs/two/samples/epoch-0001-b.txt"));
+}
+END_TEST
+
 START_TEST(resume_equals_training_in_one_go)
 {
     write_model("chase.gmodel", chase);
@@ -340,6 +356,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_missing_or_broken_model_ends_with_2);
     tcase_add_test(cases, check_says_good);
     tcase_add_test(cases, train_writes_its_files_and_plain_lines);
+    tcase_add_test(cases, samples_do_not_overwrite_each_other);
     tcase_add_test(cases, resume_equals_training_in_one_go);
     tcase_add_test(cases, resume_without_a_checkpoint_is_said);
     tcase_add_test(cases, set_replaces_a_const);
