@@ -49,7 +49,7 @@ static const expression expressions[] = {
     {"continuous_bernoulli_log_normaliser([[-200.0]])", V(5.298317366548)},
     {"cross_entropy([[0.0, 0.0, 0.0, 0.0]], [2])", V(2 * LOG2)},
     {"cross_entropy([[100.0, 0.0], [0.0, 100.0]], [0, 0])", V(50)},
-    {"cross_entropy <smoothing = 0.2> ([[100.0, 0.0]], [0])", V(10)},
+    {"smooth_cross_entropy <smoothing = 0.2> ([[100.0, 0.0]], [0])", V(10)},
     {"binary_cross_entropy([0.0, 100.0], [0.3, 0.75])", V((LOG2 + 25) / 2)},
     {"mean_squared_error([1.0, 2.0], [0.0, 0.0])", V(2.5)},
     {"accuracy([[1.0, 2.0, 0.0], [3.0, 2.0, 0.0]], [1, 1])", V(1, 0)},
