@@ -57,6 +57,8 @@ typedef struct gm_case {
     "network idle () => (float v) { param v : float = 0 }\n"                                                           \
     "step wait { minimize idle() over idle with SGD <rate = 1> }\n"                                                    \
     "train epochs 1 of 1 iteration { wait }\n"
+/* A text of as many words as the golden has. */
+#define FIFTY_WORDS "corpus=" SOURCE_ROOT "/tests/goldens/fifty.txt", "width=16", "rate=0.5"
 #define COUPLING(k)                                                                                                    \
     {"flow.c" k ".s.fc1", "s" k ".fc1.Linear"}, {"flow.c" k ".s.fc2", "s" k ".fc2.Linear"},                            \
         {"flow.c" k ".t.fc1", "t" k ".fc1.Linear"},                                                                    \
@@ -148,6 +150,22 @@ static const gm_case cases[] = {
       {"D.fc1", "discriminator.h.Dense"},
       {"D.fc2", "discriminator.logit.Dense"}},
      {{"x", "image"}, {"z", "~Random"}}},
+    {"skipgram_neg",
+     "models/skipgram.gmodel",
+     {FIFTY_WORDS},
+     NULL,
+     {{"emb", "fit"}},
+     {{"loss", "loss"}},
+     {{"emb.U", "word.W"}, {"emb.V", "context_word.W"}},
+     {{"center", "center"}, {"context", "context"}, {"negative", "~RandomChoice"}}},
+    {"skipgram_softmax",
+     "models/skipgram-softmax.gmodel",
+     {FIFTY_WORDS},
+     NULL,
+     {{"emb", "fit"}},
+     {{"loss", "loss"}},
+     {{"emb.U", "word.W"}, {"emb.V", "scores.W"}},
+     {{"center", "center"}, {"context", "context"}}},
     {"vae_bernoulli",
      "models/vae.gmodel",
      {NULL},

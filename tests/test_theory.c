@@ -175,6 +175,28 @@ START_TEST(softmax_gradient_is_observed_less_expected)
 }
 END_TEST
 
+/* The probabilities that the Huffman tree gives to all words sum to 1 whatever the parameters are. */
+START_TEST(hierarchical_softmax_is_a_distribution)
+{
+    double total;
+    gm_run_options options;
+    gm_evaluation *evaluation;
+    gm_tensor_view view;
+    gm_run_options_default(&options, sizeof options);
+    options.steps = 50;
+    require(gm_model_load(context, GM_TEST_SOURCE "/../models/skipgram-hierarchical.gmodel", NULL, &model));
+    require(gm_trainer_create(model, NULL, &trainer));
+    require(gm_trainer_run(trainer, &options));
+    require(gm_evaluation_create_for_trainer(trainer, "probability", NULL, &evaluation));
+    require(gm_evaluation_run(evaluation));
+    require(gm_evaluation_value(evaluation, 0, &view));
+    ck_assert_uint_eq(view.bytes, sizeof(float));
+    total = (double)((const float *)view.data)[0];
+    ck_assert_double_eq_tol(total, 1, 1e-5);
+    gm_evaluation_destroy(evaluation);
+}
+END_TEST
+
 static void open_context(void)
 {
     gm_context_options options;
@@ -205,6 +227,7 @@ int main(void)
     tcase_add_test(tests, critic_measures_how_far_and_the_divergence_does_not);
     tcase_add_test(tests, gradients_pass_through_draws);
     tcase_add_test(tests, softmax_gradient_is_observed_less_expected);
+    tcase_add_test(tests, hierarchical_softmax_is_a_distribution);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
