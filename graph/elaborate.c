@@ -389,7 +389,12 @@ static void take_schedule(elaborator *e, const gm_ast_train_entry *from, gm_trai
         bool known =
             step ? is_declared(e, GM_AST_STEP, from->names[i])
                  : is_declared(e, GM_AST_SAMPLE, from->names[i]) || is_declared(e, GM_AST_EVALUATE, from->names[i]);
-        if (!checkpoint && !known) {
+        bool report = from->kind == GM_AST_EVERY && strcmp(from->names[i], "report") == 0 && !known;
+        if (report && !from->iterations) {
+            el_error(e, from->where, "reports of epochs are in metrics.csv anyway; write: every 250 iterations report");
+            continue;
+        }
+        if (!checkpoint && !report && !known) {
             unknown_scheduled(e, from->names[i], step, from->where);
             continue;
         }
@@ -400,6 +405,7 @@ static void take_schedule(elaborator *e, const gm_ast_train_entry *from, gm_trai
             .epoch_count = from->epoch_count,
             .name = from->names[i],
             .is_checkpoint = checkpoint,
+            .is_report = report,
             .where = from->where};
     }
 }

@@ -133,6 +133,7 @@ typedef struct gm_schedule {
     size_t epoch_count;
     const char *name; /* step, sample, evaluation; "checkpoint" */
     bool is_checkpoint;
+    bool is_report; /* "report": a row of iterations.csv */
     gm_location where;
 } gm_schedule;
 

@@ -1,6 +1,6 @@
 /* What an evaluation of the schedule leaves: a line of news, and a row of OUT/<its name>.csv. */
+#include "runtime/csv.h"
 #include "runtime/evaluation.h"
-#include "runtime/file.h"
 #include "runtime/trainer.h"
 
 #include <stdio.h>
@@ -58,42 +58,26 @@ static void add_news(gm_text *text, const char *column, double value)
         gm_text_add(text, "%s %s %.6g", text->length ? "," : "", column, value);
 }
 
-/* Rows of an older file that stand before this point of training. */
-static void keep_rows(gm_text *text, const char *old, int64_t before)
-{
-    const char *line = strchr(old, '\n');
-    while (line && line[1]) {
-        const char *end = strchr(line + 1, '\n');
-        long long epoch, iteration;
-        if (!end)
-            return;
-        if (sscanf(line + 1, "%lld,%lld,", &epoch, &iteration) == 2 && iteration < before)
-            gm_text_add_bytes(text, line + 1, (size_t)(end - line));
-        line = end;
-    }
-}
-
 static gm_status write_row(const gm_evaluation *evaluation, const gm_trainer *trainer, int64_t epoch, const char *path)
 {
     gm_context *context = trainer->context;
-    gm_text text;
-    gm_status status;
-    char *old;
-    size_t bytes;
-    gm_text_init(&text, context);
-    gm_text_add(&text, "epoch,iteration");
-    each_number(evaluation, &text, add_column);
-    gm_text_add(&text, "\n");
-    if (gm_read_file(context, path, &old, &bytes) == GM_OK) {
-        keep_rows(&text, old, trainer->position.total);
-        gm_free(context, old);
-    }
-    gm_clear_message(context);
-    gm_text_add(&text, "%lld,%lld", (long long)epoch, (long long)trainer->position.total);
-    each_number(evaluation, &text, add_value);
-    gm_text_add(&text, "\n");
-    status = text.failed ? GM_ERROR_MEMORY : gm_file_replace(context, path, text.data, text.length);
-    gm_text_destroy(&text);
+    gm_csv *csv = NULL;
+    gm_text header, row;
+    gm_status status = GM_ERROR_MEMORY;
+    gm_text_init(&header, context);
+    gm_text_init(&row, context);
+    gm_text_add(&header, "epoch,iteration");
+    each_number(evaluation, &header, add_column);
+    gm_text_add(&row, "%lld,%lld", (long long)epoch, (long long)trainer->position.total);
+    each_number(evaluation, &row, add_value);
+    gm_text_add(&row, "\n");
+    if (!header.failed && !row.failed)
+        status = gm_csv_open(context, path, header.data, 1, trainer->position.total - 1, &csv);
+    if (status == GM_OK)
+        status = gm_csv_add(csv, row.data);
+    gm_csv_close(csv);
+    gm_text_destroy(&header);
+    gm_text_destroy(&row);
     return status;
 }
 

@@ -1,5 +1,7 @@
-/* Files of a training run: metrics.csv, samples/, checkpoints. */
+/* Files of a training run: metrics.csv, iterations.csv, curves.png, samples/, checkpoints. */
+#include "runtime/csv.h"
 #include "runtime/file.h"
+#include "runtime/plot.h"
 #include "runtime/png.h"
 #include "runtime/trainer.h"
 
@@ -18,7 +20,7 @@ struct gm_output {
     gm_trainer *trainer;
     gm_pool *pool;
     const char *directory;
-    FILE *metrics;
+    gm_csv *metrics, *iterations; /* iterations: NULL where no schedule asks for it */
     gm_planned_sample *samples;
     size_t sample_count, write_count; /* writes of all samples together */
     bool fresh;                       /* this training began anew, and has not been saved yet */
@@ -29,31 +31,8 @@ const char *gm_output_directory(const gm_output *output)
     return output ? output->directory : NULL;
 }
 
-/* --- metrics.csv
+/* --- metrics.csv, iterations.csv
  * -------------------------------------------------------------------------------------------------------------- */
-
-static void write_header(gm_output *output, gm_text *text)
-{
-    gm_text_add(text, "epoch,iteration");
-    for (size_t i = 0; i < output->trainer->report_count; i++)
-        gm_text_add(text, ",%s", output->trainer->reports[i].name);
-    gm_text_add(text, ",seconds\n");
-}
-
-/* Keeps the rows of earlier epochs when training goes on: their first number is at most the position's epoch. */
-static void keep_rows(gm_text *text, const char *old, int64_t epochs)
-{
-    const char *line = strchr(old, '\n');
-    while (line && line[1]) {
-        const char *end = strchr(line + 1, '\n');
-        long long epoch;
-        if (!end)
-            return;
-        if (sscanf(line + 1, "%lld,", &epoch) == 1 && epoch <= epochs)
-            gm_text_add_bytes(text, line + 1, (size_t)(end - line));
-        line = end;
-    }
-}
 
 static int64_t completed_epochs(const gm_trainer *trainer)
 {
@@ -63,51 +42,108 @@ static int64_t completed_epochs(const gm_trainer *trainer)
     return sum;
 }
 
-static gm_status open_metrics(gm_output *output)
+/* A table of the reports. column and last: which rows of an older one stay, see gm_csv_open. */
+static gm_status open_table(gm_output *output, const char *name, int column, int64_t last, gm_csv **csv_out)
 {
-    gm_context *context = output->trainer->context;
-    char *path = gm_pool_printf(output->pool, "%s/metrics.csv", output->directory);
-    gm_text text;
+    const gm_trainer *trainer = output->trainer;
+    char *path = gm_pool_printf(output->pool, "%s/%s", output->directory, name);
+    gm_text header;
     gm_status status;
-    gm_text_init(&text, context);
     if (!path)
         return GM_ERROR_MEMORY;
-    write_header(output, &text);
-    if (output->trainer->position.total) {
-        char *old;
-        size_t bytes;
-        if (gm_read_file(context, path, &old, &bytes) == GM_OK) {
-            keep_rows(&text, old, completed_epochs(output->trainer));
-            gm_free(context, old);
-        }
-        gm_clear_message(context);
+    gm_text_init(&header, trainer->context);
+    gm_text_add(&header, "epoch,iteration");
+    for (size_t i = 0; i < trainer->report_count; i++)
+        gm_text_add(&header, ",%s", trainer->reports[i].name);
+    gm_text_add(&header, ",seconds");
+    status = header.failed ? GM_ERROR_MEMORY : gm_csv_open(trainer->context, path, header.data, column, last, csv_out);
+    gm_text_destroy(&header);
+    return status;
+}
+
+static gm_status open_tables(gm_output *output)
+{
+    const gm_trainer *trainer = output->trainer;
+    bool often = false;
+    for (size_t t = 0; t < trainer->program->train_count; t++)
+        for (size_t i = 0; i < trainer->program->trains[t].schedule_count; i++)
+            often = often || trainer->program->trains[t].schedule[i].is_report;
+    GM_TRY(open_table(output, "metrics.csv", 0, output->fresh ? -1 : completed_epochs(trainer), &output->metrics));
+    return often ? open_table(output, "iterations.csv", 1, output->fresh ? -1 : trainer->position.total,
+                              &output->iterations)
+                 : GM_OK;
+}
+
+/* A row of the means over the epoch, or over the window since the last row of iterations.csv. */
+static gm_status add_row(const gm_output *output, gm_csv *csv, int64_t epoch, bool window, double seconds)
+{
+    const gm_trainer *trainer = output->trainer;
+    gm_text row;
+    gm_status status;
+    gm_text_init(&row, trainer->context);
+    gm_text_add(&row, "%lld,%lld", (long long)epoch, (long long)trainer->position.total);
+    for (size_t i = 0; i < trainer->report_count; i++) {
+        const gm_report_mean *mean = window ? &trainer->reports[i].window : &trainer->reports[i].epoch;
+        if (mean->count)
+            gm_text_add(&row, ",%.9g", mean->sum / (double)mean->count);
+        else
+            gm_text_add(&row, ",");
     }
-    status = text.failed ? GM_ERROR_MEMORY : gm_file_replace(context, path, text.data, text.length);
-    gm_text_destroy(&text);
-    GM_TRY(status);
-    output->metrics = fopen(path, "ab");
-    if (!output->metrics)
-        return gm_fail(context, GM_ERROR_FILE, "%s: cannot be written: %s", path, strerror(errno));
-    return GM_OK;
+    gm_text_add(&row, ",%.3f\n", seconds);
+    status = row.failed ? GM_ERROR_MEMORY : gm_csv_add(csv, row.data);
+    gm_text_destroy(&row);
+    return status;
 }
 
 gm_status gm_output_metrics(gm_output *output, int64_t epoch, double seconds)
 {
-    if (!output)
+    return output ? add_row(output, output->metrics, epoch, false, seconds) : GM_OK;
+}
+
+gm_status gm_output_iterations(gm_output *output, int64_t epoch, double seconds)
+{
+    return output && output->iterations ? add_row(output, output->iterations, epoch, true, seconds) : GM_OK;
+}
+
+/* --- curves.png --- */
+
+/* Lines of the reports over the iterations of a table; false where it has fewer than two rows. */
+static gm_status plot_table(const gm_output *output, gm_pool *pool, const char *name, const char *path, bool *drawn_out)
+{
+    char *table_path = gm_pool_printf(pool, "%s/%s", output->directory, name);
+    gm_csv_table table;
+    gm_plot_line *lines;
+    size_t count = output->trainer->report_count;
+    if (!table_path)
+        return GM_ERROR_MEMORY;
+    GM_TRY(gm_csv_read(pool, table_path, &table));
+    *drawn_out = table.rows > 1 && table.columns == count + 3;
+    if (!*drawn_out)
         return GM_OK;
-    fprintf(output->metrics, "%lld,%lld", (long long)epoch, (long long)output->trainer->position.total);
-    for (size_t i = 0; i < output->trainer->report_count; i++) {
-        const gm_report_value *report = &output->trainer->reports[i];
-        if (report->count)
-            fprintf(output->metrics, ",%.9g", report->sum / (double)report->count);
-        else
-            fprintf(output->metrics, ",");
-    }
-    fprintf(output->metrics, ",%.3f\n", seconds);
-    if (fflush(output->metrics) != 0 || ferror(output->metrics))
-        return gm_fail(output->trainer->context, GM_ERROR_FILE, "%s/metrics.csv: cannot be written: %s",
-                       output->directory, strerror(errno));
-    return GM_OK;
+    lines = gm_pool_array(pool, count + 1, sizeof *lines);
+    if (!lines)
+        return GM_ERROR_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        lines[i] = (gm_plot_line){table.names[i + 2], table.values + i + 2, table.columns};
+    bool often = output->iterations != NULL;
+    return gm_plot_lines(output->trainer->context, path, often ? "iteration" : "epoch", table.values + (often ? 1 : 0),
+                         table.columns, table.rows, lines, count);
+}
+
+gm_status gm_output_curves(gm_output *output)
+{
+    gm_pool *pool;
+    char *path;
+    bool drawn;
+    gm_status status;
+    if (!output || !output->trainer->report_count)
+        return GM_OK;
+    pool = gm_pool_create(output->trainer->context);
+    path = pool ? gm_pool_printf(pool, "%s/curves.png", output->directory) : NULL;
+    status = path ? plot_table(output, pool, output->iterations ? "iterations.csv" : "metrics.csv", path, &drawn)
+                  : GM_ERROR_MEMORY;
+    gm_pool_destroy(pool);
+    return status;
 }
 
 /* --- Samples
@@ -270,7 +306,7 @@ static gm_status create(gm_output *output, const char *directory)
     GM_TRY(gm_make_directories(context, samples));
     gm_file_remove_stale(directory);
     gm_file_remove_stale(samples);
-    return open_metrics(output);
+    return open_tables(output);
 }
 
 gm_status gm_output_create(gm_trainer *trainer, const char *directory, gm_output **output_out)
@@ -302,8 +338,8 @@ void gm_output_destroy(gm_output *output)
 {
     if (!output)
         return;
-    if (output->metrics)
-        fclose(output->metrics);
+    gm_csv_close(output->metrics);
+    gm_csv_close(output->iterations);
     for (size_t i = 0; i < output->sample_count; i++)
         gm_plan_destroy(output->samples[i].plan);
     gm_pool_destroy(output->pool);

@@ -33,6 +33,7 @@ typedef struct gm_run {
     int64_t block_epochs, epoch_rounds, draws_per_round;
     int64_t rounds_done; /* in this call */
     double start, last_checkpoint, checkpoint_seconds;
+    double last_curves, curves_seconds;
     gm_position saved;         /* where the last checkpoint stands */
     double window_start, rate; /* rounds per second over the last window of some seconds */
     int64_t window_rounds;
@@ -324,6 +325,15 @@ static bool is_due(const gm_run *run, const gm_schedule *entry, bool epoch_ended
     return false;
 }
 
+static gm_status report_window(gm_run *run)
+{
+    gm_trainer *trainer = run->trainer;
+    GM_TRY(gm_output_iterations(run->output, epochs_before(run) + trainer->position.epoch, now() - run->start));
+    for (size_t i = 0; i < trainer->report_count; i++)
+        trainer->reports[i].window = (gm_report_mean){0};
+    return GM_OK;
+}
+
 static gm_status run_due(gm_run *run, bool epoch_ended)
 {
     const gm_position *position = &run->trainer->position;
@@ -336,7 +346,9 @@ static gm_status run_due(gm_run *run, bool epoch_ended)
             snprintf(label, sizeof label, "epoch-%04lld", (long long)position->epoch);
         else
             snprintf(label, sizeof label, "iteration-%07lld", (long long)position->total);
-        if (entry->is_checkpoint) {
+        if (entry->is_report) {
+            GM_TRY(report_window(run));
+        } else if (entry->is_checkpoint) {
             if (epoch_ended || !run->output)
                 GM_TRY(save_checkpoint(run, label));
             else
@@ -402,9 +414,9 @@ static bool tell(gm_run *run, bool epoch_ended)
     if (!run->options->progress)
         return false;
     for (size_t i = 0; i < trainer->report_count; i++) {
+        const gm_report_mean *mean = &trainer->reports[i].epoch;
         run->report_names[i] = trainer->reports[i].name;
-        run->report_means[i] =
-            trainer->reports[i].count ? trainer->reports[i].sum / (double)trainer->reports[i].count : (double)NAN;
+        run->report_means[i] = mean->count ? mean->sum / (double)mean->count : (double)NAN;
     }
     progress.epoch = epochs_before(run) + trainer->position.epoch;
     progress.epochs = total_epochs(run);
@@ -431,6 +443,18 @@ static gm_status rolling_checkpoint(gm_run *run)
     return save_checkpoint(run, NULL);
 }
 
+/* After an epoch and at the end, but never more than a fiftieth of the time in between. */
+static gm_status draw_curves(gm_run *run, bool last)
+{
+    double start = now();
+    if (!last && start - run->last_curves < 50 * run->curves_seconds)
+        return GM_OK;
+    GM_TRY(gm_output_curves(run->output));
+    run->last_curves = now();
+    run->curves_seconds = run->last_curves - start;
+    return GM_OK;
+}
+
 static gm_status end_epoch(gm_run *run, bool *stop)
 {
     gm_trainer *trainer = run->trainer;
@@ -438,11 +462,10 @@ static gm_status end_epoch(gm_run *run, bool *stop)
     trainer->position.iteration = 0;
     GM_TRY(gm_output_metrics(run->output, epochs_before(run) + trainer->position.epoch, now() - run->start));
     *stop = tell(run, true) || *stop;
-    for (size_t i = 0; i < trainer->report_count; i++) {
-        trainer->reports[i].sum = 0;
-        trainer->reports[i].count = 0;
-    }
+    for (size_t i = 0; i < trainer->report_count; i++)
+        trainer->reports[i].epoch = (gm_report_mean){0};
     GM_TRY(run_due(run, true));
+    GM_TRY(draw_curves(run, false));
     return rolling_checkpoint(run);
 }
 
@@ -510,8 +533,10 @@ static gm_status run_all(gm_run *run)
             break;
         trainer->position = (gm_position){trainer->position.block + 1, 0, 0, trainer->position.total};
     }
-    if (run->rounds_done)
+    if (run->rounds_done) {
         GM_TRY(save_checkpoint(run, NULL));
+        GM_TRY(draw_curves(run, true));
+    }
     GM_TRY(gm_trace_finish(run->trace));
     if (interrupted)
         return gm_fail(trainer->context, GM_ERROR_INTERRUPTED, "stopped after iteration %lld of epoch %lld",

@@ -215,8 +215,10 @@ gm_status gm_trainer_run_step(gm_trainer *trainer, gm_step *step)
         gm_tensor_view view;
         gm_plan_output(step->plan, i, &view);
         report->value = scalar_of(&view);
-        report->sum += report->value;
-        report->count++;
+        report->epoch.sum += report->value;
+        report->epoch.count++;
+        report->window.sum += report->value;
+        report->window.count++;
         if (status == GM_OK && !isfinite(report->value))
             status = not_finite(trainer, step, "report", report->name, report->value);
     }
@@ -507,7 +509,7 @@ gm_status gm_trainer_profile_entry(const gm_trainer *trainer, const char *name, 
 
 /* What a checkpoint holds beside the program's own state: int64[4] "gmodel.position" (block, epoch, iteration, total);
  * int64[3] "gmodel.run" (seed, batch, whether convolutions are direct), without which a run would not go on bit for bit;
- * per step int64 "gmodel.run.<step>"; per report double[2] "gmodel.report.<name>" (sum, count of the running epoch). */
+ * per step int64 "gmodel.run.<step>"; per report double[4] "gmodel.report.<name>" (sum, count of the running epoch; the same since the last row of iterations.csv). */
 static gm_status extra_tensors(const gm_trainer *trainer, gm_pool *pool, gm_named_tensor **extra_out, size_t *count_out)
 {
     gm_named_tensor *extra = gm_pool_array(pool, 2 + trainer->step_count + trainer->report_count, sizeof *extra);
@@ -532,12 +534,14 @@ static gm_status extra_tensors(const gm_trainer *trainer, gm_pool *pool, gm_name
         extra[count++] = (gm_named_tensor){name, run};
     }
     for (size_t i = 0; i < trainer->report_count; i++) {
-        gm_tensor *sums = gm_tensor_create(pool, GM_DOUBLE, 1, (int64_t[]){2});
+        gm_tensor *sums = gm_tensor_create(pool, GM_DOUBLE, 1, (int64_t[]){4});
         char *name = gm_pool_printf(pool, "gmodel.report.%s", trainer->reports[i].name);
         if (!sums || !name)
             return GM_ERROR_MEMORY;
-        ((double *)sums->data)[0] = trainer->reports[i].sum;
-        ((double *)sums->data)[1] = (double)trainer->reports[i].count;
+        const gm_report_value *report = &trainer->reports[i];
+        const double means[] = {report->epoch.sum, (double)report->epoch.count, report->window.sum,
+                                (double)report->window.count};
+        memcpy(sums->data, means, sizeof means);
         extra[count++] = (gm_named_tensor){name, sums};
     }
     *extra_out = extra;
@@ -610,10 +614,10 @@ static gm_status resume_position(gm_trainer *trainer, const gm_container *contai
         const gm_named_tensor *sums;
         snprintf(name, sizeof name, "gmodel.report.%s", trainer->reports[i].name);
         sums = gm_find_tensor(container->training, container->training_count, name);
-        if (!sums || sums->tensor->type != GM_DOUBLE || gm_tensor_count(sums->tensor) != 2)
+        if (!sums || sums->tensor->type != GM_DOUBLE || gm_tensor_count(sums->tensor) != 4)
             continue; /* a report added since: its mean starts here */
-        trainer->reports[i].sum = gm_get(sums->tensor, 0);
-        trainer->reports[i].count = (int64_t)gm_get(sums->tensor, 1);
+        trainer->reports[i].epoch = (gm_report_mean){gm_get(sums->tensor, 0), (int64_t)gm_get(sums->tensor, 1)};
+        trainer->reports[i].window = (gm_report_mean){gm_get(sums->tensor, 2), (int64_t)gm_get(sums->tensor, 3)};
     }
     return GM_OK;
 }

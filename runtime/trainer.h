@@ -13,11 +13,15 @@ typedef struct gm_step {
     size_t loss_count;                 /* outputs behind the reports */
 } gm_step;
 
+typedef struct gm_report_mean {
+    double sum;
+    int64_t count;
+} gm_report_mean;
+
 typedef struct gm_report_value {
     const char *name;
-    double value; /* of the last run of its step; NaN before */
-    double sum;   /* over the running epoch */
-    int64_t count;
+    double value;                 /* of the last run of its step; NaN before */
+    gm_report_mean epoch, window; /* over the running epoch; since the last row of iterations.csv */
 } gm_report_value;
 
 typedef struct gm_position {
@@ -61,6 +65,8 @@ typedef struct gm_output gm_output;
 gm_status gm_output_create(gm_trainer *trainer, const char *directory, gm_output **output_out);
 void gm_output_destroy(gm_output *output); /* NULL is a no-op, for the next ones too */
 gm_status gm_output_metrics(gm_output *output, int64_t epoch, double seconds);
+gm_status gm_output_iterations(gm_output *output, int64_t epoch, double seconds);
+gm_status gm_output_curves(gm_output *output);
 /* Writes every `write` of a sample; `rows` feeds a sample `on` a set (see run.c). label: "epoch-0001". */
 gm_status gm_output_sample(gm_output *output, const char *sample, const char *label,
                            gm_status (*feed)(gm_plan *plan, const gm_entry *entry, void *user), void *user);

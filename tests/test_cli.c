@@ -106,6 +106,30 @@ START_TEST(train_writes_its_files_and_plain_lines)
 }
 END_TEST
 
+static const char reporting[] =
+    "model r <gmodel = 1, opset = 21>\n"
+    "network x () => (float v) { param v : float = 4 }\n"
+    "step s { loss = x() ^ 2  minimize loss over x with SGD <rate = 0.25>  report loss, at = iteration }\n"
+    "train epochs 3 of 4 iterations { s every 3 iterations report }\n";
+
+START_TEST(iterations_are_reported_as_windows)
+{
+    static char text[4096];
+    write_model("r.gmodel", reporting);
+    ck_exits(0, "train r.gmodel --out whole-r");
+    text[read_file("whole-r/iterations.csv", text, sizeof text - 1)] = 0;
+    ck_assert_msg(!strncmp(text, "epoch,iteration,loss,at,seconds\n0,3,7,1,", 40), "%s", text); /* (16 + 4 + 1) / 3 */
+    ck_assert_ptr_nonnull(strstr(text, "\n1,6,"));
+    ck_assert_ptr_nonnull(strstr(text, ",10,"));
+    ck_assert(exists("whole-r/curves.png"));
+    ck_exits(0, "train r.gmodel --out parts-r --steps 7"); /* within a window, behind a checkpoint */
+    ck_exits(0, "train r.gmodel --out parts-r --resume");
+    shell("cut -d, -f1-4 whole-r/iterations.csv >whole-r/cut && cut -d, -f1-4 parts-r/iterations.csv >parts-r/cut && "
+          "cmp whole-r/cut parts-r/cut");
+    ck_same_file("whole-r/checkpoint.gmodel", "parts-r/checkpoint.gmodel");
+}
+END_TEST
+
 START_TEST(samples_do_not_overwrite_each_other)
 {
     write_model("two.gmodel",
@@ -356,6 +380,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_missing_or_broken_model_ends_with_2);
     tcase_add_test(cases, check_says_good);
     tcase_add_test(cases, train_writes_its_files_and_plain_lines);
+    tcase_add_test(cases, iterations_are_reported_as_windows);
     tcase_add_test(cases, samples_do_not_overwrite_each_other);
     tcase_add_test(cases, resume_equals_training_in_one_go);
     tcase_add_test(cases, resume_without_a_checkpoint_is_said);

@@ -163,7 +163,7 @@ static void print_resume(const train_request *request)
 
 static void print_end(const train_request *request, const progress_display *display)
 {
-    static const char *const made[] = {"metrics.csv", "samples", "checkpoint.gmodel"};
+    static const char *const made[] = {"metrics.csv", "iterations.csv", "curves.png", "samples", "checkpoint.gmodel"};
     char path[PATH_MAX];
     if (display->rounds)
         printf("done: %lld step%s; %s has", (long long)display->rounds, display->rounds == 1 ? "" : "s", request->out);
