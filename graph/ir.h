@@ -197,6 +197,9 @@ gm_status gm_graph_fold(gm_graph *graph);        /* constant folding by referenc
 gm_status gm_graph_merge(gm_graph *graph);       /* common subexpressions; never random draws or buffer writes */
 gm_status gm_graph_remove_dead(gm_graph *graph); /* what no output and no assign needs */
 gm_status gm_graph_simplify(gm_graph *graph);    /* fold, merge, remove_dead until nothing changes */
+/* Updates of tables whose gradient is made of gathered rows only become updates of those rows (graph/sparse.c); shapes
+ * must be known. `keep` (one per state entry, may be NULL): true leaves it as it is. */
+gm_status gm_graph_sparsify(gm_graph *graph, const bool *keep);
 /* elementwise chains become gmodel.Fused nodes; shapes must be known */
 gm_status gm_graph_fuse(gm_graph *graph);
 void gm_graph_replace(gm_graph *graph, gm_value_id old_value, gm_value_id new_value); /* in all uses */

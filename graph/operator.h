@@ -30,7 +30,8 @@ enum {
        are gm_dims (symbolic ones too): binding a graph binds them */
     GM_OP_RANDOM = 2,
     GM_OP_UPDATE = 4,  /* optimizer: output k overwrites the state behind an input (see update_inputs) */
-    GM_OP_VARIADIC = 8 /* the last declared input repeats */
+    GM_OP_VARIADIC = 8, /* the last declared input repeats */
+    GM_OP_ROWS = 16     /* with GM_OP_UPDATE: overwrites rows of its states, which must be plain */
 };
 
 /* --- Gradient --------------------------------------------------------------------------------------------------------- */
@@ -83,6 +84,10 @@ struct gm_operator {
     const int *update_inputs;
     /* The same for operators of any number of parameters; asked first where it is given. -1: none. */
     int (*update_input)(const gm_node *node, size_t output);
+    /* GM_OP_UPDATE: the operator that updates only the rows of one table which the step gathered (graph/sparse.c), and
+     * whether this node may leave the others: it does nothing for a zero gradient. NULL: there is none. */
+    const char *row_update;
+    bool (*is_idle)(const gm_node *node);
     /* GM_OP_ELEMENTWISE: the instruction of the tile machine, see ops/tile.h; 0: none (cannot be fused). */
     int tile_instruction;
 };

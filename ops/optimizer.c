@@ -9,43 +9,19 @@
  * Adam, Momentum, Adagrad: ONNX's ai.onnx.preview.training. Gradients and slots are wanted in the layout of their
  * parameter: an update is a flat loop over elements, whatever their order. */
 #include "ops/kernel.h"
+#include "ops/optimizer.h"
 
 #include <math.h>
 #include <string.h>
 
-#define CHUNK     16384 /* elements that one thread updates at a time */
-#define MAX_SLOTS 2
-#define MAX_GIVEN 6
-
-/* What a formula needs, computed once per run from the attributes, the rate and the count. */
-typedef struct update_settings {
-    double rate, post; /* post: factor on the result (norm_coefficient_post) */
-    double shrink;     /* factor on X beforehand: decoupled weight decay */
-    double norm;       /* L2: G + norm X */
-    double alpha, one_alpha, beta, one_beta, epsilon;
-    double root; /* Adam with corrected_epsilon: sqrt(1 - beta^T), else 1 */
-    bool nesterov;
-} update_settings;
-
-/* One element: x, gradient and slots in, x returned, slots out. */
-typedef double (*element_rule)(const update_settings *s, double x, double g, double *slot);
-/* n elements in float32; outputs may be the very memory of the inputs. */
-typedef void (*float_rule)(const update_settings *s, const float *const *in, float *const *out, size_t n);
-
-typedef struct update_rule {
-    const char *name;
-    bool counts;
-    size_t slots;
-    element_rule element;
-    float_rule loop;
-} update_rule;
+#define CHUNK 16384 /* elements that one thread updates at a time */
 
 /* --- Settings ------------------------------------------------------------------------------------------------------
  */
 
 /* Kingma & Ba 2015. ONNX puts both bias corrections into the rate (epsilon on the uncorrected root); with
  * corrected_epsilon = 1 the root is corrected first, then epsilon is added. */
-static void adam_settings(const gm_node *node, update_settings *s, double count)
+static void adam_settings(const gm_node *node, gm_update_settings *s, double count)
 {
     double first = count > 0.0 ? 1.0 - pow(s->alpha, count) : 1.0;
     double second = count > 0.0 ? sqrt(1.0 - pow(s->beta, count)) : 1.0;
@@ -67,7 +43,7 @@ static size_t next_given(const char **at)
     return length;
 }
 
-static size_t given_count(const gm_node *node)
+size_t gm_update_given(const gm_node *node)
 {
     const char *at = gm_node_string(node, "given", "");
     size_t count = 0;
@@ -86,23 +62,24 @@ static double setting(const gm_node *node, const double *given, const char *name
     return gm_node_float(node, name, 0.0);
 }
 
-static void read_settings(const gm_node *node, double rate, double count, const double *given, update_settings *s)
+void gm_update_read(const gm_node *node, double rate, double count, const double *given, gm_update_settings *s)
 {
-    *s = (update_settings){.rate = rate, .root = 1.0};
+    const char *name = gm_update_rule_of(node)->name;
+    *s = (gm_update_settings){.rate = rate, .root = 1.0};
     s->alpha = setting(node, given, "alpha");
     s->beta = setting(node, given, "beta");
     s->epsilon = setting(node, given, "epsilon");
     s->norm = setting(node, given, "norm_coefficient");
     s->post = 1.0 - setting(node, given, "norm_coefficient_post");
     s->shrink = 1.0 - rate * setting(node, given, "weight_decay");
-    if (strcmp(node->op->name, "Adam") == 0) {
+    if (strcmp(name, "Adam") == 0) {
         adam_settings(node, s, count);
-    } else if (strcmp(node->op->name, "Momentum") == 0) {
+    } else if (strcmp(name, "Momentum") == 0) {
         s->nesterov = strcmp(gm_node_string(node, "mode", "standard"), "nesterov") == 0;
         s->beta = count > 0.0 ? s->beta : 1.0;
-    } else if (strcmp(node->op->name, "RMSProp") == 0) {
+    } else if (strcmp(name, "RMSProp") == 0) {
         s->beta = setting(node, given, "decay");
-    } else if (strcmp(node->op->name, "Adagrad") == 0) {
+    } else if (strcmp(name, "Adagrad") == 0) {
         s->rate = rate / (1.0 + count * setting(node, given, "decay_factor"));
     }
     s->one_alpha = 1.0 - s->alpha;
@@ -113,7 +90,7 @@ static void read_settings(const gm_node *node, double rate, double count, const 
  */
 
 /* G' = norm X + G;  V = alpha V + (1 - alpha) G';  H = beta H + (1 - beta) G'^2;  X = X - R V / (sqrt(H) + epsilon) */
-static double adam_element(const update_settings *s, double x, double g, double *slot)
+static double adam_element(const gm_update_settings *s, double x, double g, double *slot)
 {
     x *= s->shrink;
     g += s->norm * x;
@@ -122,7 +99,7 @@ static double adam_element(const update_settings *s, double x, double g, double 
     return s->post * (x - s->rate * slot[0] / (sqrt(slot[1]) / s->root + s->epsilon));
 }
 
-static void adam_loop(const update_settings *s, const float *const *in, float *const *out, size_t n)
+static void adam_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1], *v_in = in[2], *h_in = in[3];
     float *x_out = out[0], *v_out = out[1], *h_out = out[2];
@@ -141,13 +118,13 @@ static void adam_loop(const update_settings *s, const float *const *in, float *c
 }
 
 /* X = X - R (G + norm X) */
-static double sgd_element(const update_settings *s, double x, double g, double *slot)
+static double sgd_element(const gm_update_settings *s, double x, double g, double *slot)
 {
     x *= s->shrink;
     return x - s->rate * (g + s->norm * x);
 }
 
-static void sgd_loop(const update_settings *s, const float *const *in, float *const *out, size_t n)
+static void sgd_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1];
     float *x_out = out[0];
@@ -160,14 +137,14 @@ static void sgd_loop(const update_settings *s, const float *const *in, float *co
 }
 
 /* G' = norm X + G;  V = alpha V + beta G';  X = X - R V, or with Nesterov's look ahead X - R (G' + alpha V) */
-static double momentum_element(const update_settings *s, double x, double g, double *slot)
+static double momentum_element(const gm_update_settings *s, double x, double g, double *slot)
 {
     g += s->norm * x;
     slot[0] = s->alpha * slot[0] + s->beta * g;
     return x - s->rate * (s->nesterov ? g + s->alpha * slot[0] : slot[0]);
 }
 
-static void momentum_loop(const update_settings *s, const float *const *in, float *const *out, size_t n)
+static void momentum_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1], *v_in = in[2];
     float *x_out = out[0], *v_out = out[1];
@@ -183,14 +160,14 @@ static void momentum_loop(const update_settings *s, const float *const *in, floa
 }
 
 /* Tieleman & Hinton 2012. H = decay H + (1 - decay) G'^2;  X = X - R G' / (sqrt(H) + epsilon) */
-static double rmsprop_element(const update_settings *s, double x, double g, double *slot)
+static double rmsprop_element(const gm_update_settings *s, double x, double g, double *slot)
 {
     g += s->norm * x;
     slot[0] = s->beta * slot[0] + s->one_beta * g * g;
     return x - s->rate * g / (sqrt(slot[0]) + s->epsilon);
 }
 
-static void rmsprop_loop(const update_settings *s, const float *const *in, float *const *out, size_t n)
+static void rmsprop_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1], *h_in = in[2];
     float *x_out = out[0], *h_out = out[1];
@@ -206,14 +183,14 @@ static void rmsprop_loop(const update_settings *s, const float *const *in, float
 }
 
 /* Duchi et al. 2011. H = H + G'^2;  X = X - R / (1 + T decay_factor) G' / (sqrt(H) + epsilon) */
-static double adagrad_element(const update_settings *s, double x, double g, double *slot)
+static double adagrad_element(const gm_update_settings *s, double x, double g, double *slot)
 {
     g += s->norm * x;
     slot[0] += g * g;
     return x - s->rate * g / (sqrt(slot[0]) + s->epsilon);
 }
 
-static void adagrad_loop(const update_settings *s, const float *const *in, float *const *out, size_t n)
+static void adagrad_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1], *h_in = in[2];
     float *x_out = out[0], *h_out = out[1];
@@ -227,7 +204,7 @@ static void adagrad_loop(const update_settings *s, const float *const *in, float
     }
 }
 
-static const update_rule optimizers[] = {
+static const gm_update_rule optimizers[] = {
     {"Adam", true, 2, adam_element, adam_loop},
     {"SGD", false, 0, sgd_element, sgd_loop},
     {"Momentum", true, 1, momentum_element, momentum_loop},
@@ -235,10 +212,12 @@ static const update_rule optimizers[] = {
     {"Adagrad", true, 1, adagrad_element, adagrad_loop},
 };
 
-static const update_rule *optimizer_of(const gm_node *node)
+const gm_update_rule *gm_update_rule_of(const gm_node *node)
 {
+    const char *name = node->op->name;
+    name += strncmp(name, "Sparse", 6) == 0 ? 6 : 0;
     for (size_t i = 0; i < GM_COUNT(optimizers); i++)
-        if (strcmp(optimizers[i].name, node->op->name) == 0)
+        if (strcmp(optimizers[i].name, name) == 0)
             return &optimizers[i];
     return &optimizers[0];
 }
@@ -247,19 +226,19 @@ static const update_rule *optimizer_of(const gm_node *node)
  * ---------------------------------------------------------------------------------- */
 
 /* Inputs before the parameters: R, or R and T. */
-static size_t head_of(const update_rule *optimizer)
+static size_t head_of(const gm_update_rule *optimizer)
 {
     return optimizer->counts ? 2 : 1;
 }
 
-static size_t parameters_of(const gm_node *node, const update_rule *optimizer)
+static size_t parameters_of(const gm_node *node, const gm_update_rule *optimizer)
 {
-    size_t others = head_of(optimizer) + given_count(node);
+    size_t others = head_of(optimizer) + gm_update_given(node);
     return node->input_count < others ? 0 : (node->input_count - others) / (2 + optimizer->slots);
 }
 
 /* Input `role` of a parameter: 0 X, 1 G, 2 and 3 the slots. */
-static size_t input_at(const gm_node *node, const update_rule *optimizer, size_t role, size_t parameter)
+static size_t input_at(const gm_node *node, const gm_update_rule *optimizer, size_t role, size_t parameter)
 {
     return head_of(optimizer) + role * parameters_of(node, optimizer) + parameter;
 }
@@ -267,7 +246,7 @@ static size_t input_at(const gm_node *node, const update_rule *optimizer, size_t
 /* Output k * parameters + i overwrites X_i (k = 0) or slot k - 1 of it. */
 static int optimizer_update_input(const gm_node *node, size_t output)
 {
-    const update_rule *optimizer = optimizer_of(node);
+    const gm_update_rule *optimizer = gm_update_rule_of(node);
     size_t parameters = parameters_of(node, optimizer);
     size_t role = parameters ? output / parameters : 0;
     if (!parameters || role > optimizer->slots)
@@ -282,11 +261,11 @@ static bool is_scalar(const gm_value *value)
 
 static gm_status optimizer_infer(gm_graph *graph, gm_node *node)
 {
-    const update_rule *optimizer = optimizer_of(node);
+    const gm_update_rule *optimizer = gm_update_rule_of(node);
     size_t head = head_of(optimizer), roles = 2 + optimizer->slots;
-    size_t parameters = parameters_of(node, optimizer), given = given_count(node);
-    if (given > MAX_GIVEN)
-        return gm_node_fail(graph, node, "at most %d attributes can be given as inputs", MAX_GIVEN);
+    size_t parameters = parameters_of(node, optimizer), given = gm_update_given(node);
+    if (given > GM_UPDATE_GIVEN)
+        return gm_node_fail(graph, node, "at most %d attributes can be given as inputs", GM_UPDATE_GIVEN);
     if (!parameters || node->input_count != head + parameters * roles + given)
         return gm_node_fail(graph, node, "takes %zu inputs and then %zu for each parameter, found %zu", head + given,
                             roles, node->input_count);
@@ -323,19 +302,19 @@ static gm_status optimizer_infer(gm_graph *graph, gm_node *node)
 static gm_status optimizer_reference(const gm_compute *compute)
 {
     const gm_node *node = compute->node;
-    const update_rule *optimizer = optimizer_of(node);
-    size_t parameters = parameters_of(node, optimizer), given = given_count(node);
-    double given_values[MAX_GIVEN] = {0};
-    update_settings settings;
+    const gm_update_rule *optimizer = gm_update_rule_of(node);
+    size_t parameters = parameters_of(node, optimizer), given = gm_update_given(node);
+    double given_values[GM_UPDATE_GIVEN] = {0};
+    gm_update_settings settings;
     for (size_t i = 0; i < given; i++)
         given_values[i] = gm_get(&compute->in[node->input_count - given + i], 0);
-    read_settings(node, gm_get(&compute->in[0], 0), optimizer->counts ? gm_get(&compute->in[1], 0) : 0.0, given_values,
-                  &settings);
+    gm_update_read(node, gm_get(&compute->in[0], 0), optimizer->counts ? gm_get(&compute->in[1], 0) : 0.0, given_values,
+                   &settings);
     for (size_t p = 0; p < parameters; p++) {
         const gm_tensor *x = &compute->in[input_at(node, optimizer, 0, p)];
         int64_t count = gm_tensor_count(x);
         for (int64_t i = 0; i < count; i++) {
-            double slot[MAX_SLOTS] = {0}, result;
+            double slot[GM_UPDATE_SLOTS] = {0}, result;
             for (size_t k = 0; k < optimizer->slots; k++)
                 slot[k] = gm_get(&compute->in[input_at(node, optimizer, 2 + k, p)], i);
             result = optimizer->element(&settings, gm_get(x, i),
@@ -356,25 +335,25 @@ typedef struct update_chunk {
 
 typedef struct update_kernel {
     gm_node node; /* a copy: its attributes are read at each run */
-    const update_rule *optimizer;
+    const gm_update_rule *optimizer;
     gm_type rate_type, count_type;
     size_t parameters, given;
-    gm_type given_types[MAX_GIVEN];
+    gm_type given_types[GM_UPDATE_GIVEN];
     update_chunk *chunks;
     size_t chunk_count;
 } update_kernel;
 
-static double read_scalar(gm_type type, void *data)
+double gm_update_scalar(gm_type type, void *data)
 {
     return gm_get(&(gm_tensor){.type = type, .data = data}, 0);
 }
 
-static void run_chunk(const update_kernel *kernel, const update_settings *settings, const update_chunk *chunk,
+static void run_chunk(const update_kernel *kernel, const gm_update_settings *settings, const update_chunk *chunk,
                       const gm_kernel_arguments *arguments)
 {
-    const update_rule *optimizer = kernel->optimizer;
-    const float *in[2 + MAX_SLOTS] = {0};
-    float *out[1 + MAX_SLOTS] = {0};
+    const gm_update_rule *optimizer = kernel->optimizer;
+    const float *in[2 + GM_UPDATE_SLOTS] = {0};
+    float *out[1 + GM_UPDATE_SLOTS] = {0};
     size_t head = head_of(optimizer);
     for (size_t role = 0; role < 2 + optimizer->slots; role++)
         in[role] = (const float *)arguments->in[head + role * kernel->parameters + chunk->parameter] + chunk->first;
@@ -388,12 +367,13 @@ static gm_status run_update(const void *state, const gm_kernel_arguments *argume
     const update_kernel *kernel = state;
     bool counts = kernel->optimizer->counts;
     bool together = kernel->chunk_count > 1 && arguments->threads > 1;
-    double given[MAX_GIVEN] = {0};
-    update_settings settings;
+    double given[GM_UPDATE_GIVEN] = {0};
+    gm_update_settings settings;
     for (size_t i = 0; i < kernel->given; i++)
-        given[i] = read_scalar(kernel->given_types[i], arguments->in[kernel->node.input_count - kernel->given + i]);
-    read_settings(&kernel->node, read_scalar(kernel->rate_type, arguments->in[0]),
-                  counts ? read_scalar(kernel->count_type, arguments->in[1]) : 0.0, given, &settings);
+        given[i] =
+            gm_update_scalar(kernel->given_types[i], arguments->in[kernel->node.input_count - kernel->given + i]);
+    gm_update_read(&kernel->node, gm_update_scalar(kernel->rate_type, arguments->in[0]),
+                   counts ? gm_update_scalar(kernel->count_type, arguments->in[1]) : 0.0, given, &settings);
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (together)
     for (size_t i = 0; i < kernel->chunk_count; i++)
         run_chunk(kernel, &settings, &kernel->chunks[i], arguments);
@@ -443,7 +423,7 @@ static void choose_layouts(gm_lower *lower, const update_kernel *kernel)
 static gm_status optimizer_lower(gm_lower *lower)
 {
     const gm_node *node = lower->node;
-    const update_rule *optimizer = optimizer_of(node);
+    const gm_update_rule *optimizer = gm_update_rule_of(node);
     update_kernel *kernel;
     if (lower->reference)
         return GM_OK;
@@ -458,7 +438,7 @@ static gm_status optimizer_lower(gm_lower *lower)
                               .rate_type = gm_value_of(lower->graph, node->inputs[0])->type,
                               .count_type = gm_value_of(lower->graph, node->inputs[1])->type,
                               .parameters = parameters_of(node, optimizer),
-                              .given = given_count(node)};
+                              .given = gm_update_given(node)};
     for (size_t i = 0; i < kernel->given; i++)
         kernel->given_types[i] = gm_value_of(lower->graph, node->inputs[node->input_count - kernel->given + i])->type;
     GM_TRY(cut_chunks(lower, kernel));
@@ -509,7 +489,21 @@ static const gm_attribute_schema adagrad_attributes[] = {FLOAT_ATTRIBUTE("decay_
                                                          FLOAT_ATTRIBUTE("epsilon", 1e-6),
                                                          FLOAT_ATTRIBUTE("norm_coefficient", 0.0), GIVEN_ATTRIBUTE};
 
-#define OPTIMIZER(symbol, in_domain, text, in, table)                                                                  \
+/* Does a zero gradient leave a parameter and its slots as they are, whatever is given at a run? */
+static bool sgd_is_idle(const gm_node *node)
+{
+    return gm_update_given(node) == 0 && gm_node_float(node, "norm_coefficient", 0.0) == 0.0 &&
+           gm_node_float(node, "weight_decay", 0.0) == 0.0;
+}
+
+static bool adagrad_is_idle(const gm_node *node)
+{
+    const char *given = gm_node_string(node, "given", "");
+    return (!*given || strcmp(given, "decay_factor") == 0) && gm_node_float(node, "norm_coefficient", 0.0) == 0.0 &&
+           gm_node_float(node, "epsilon", 0.0) > 0.0;
+}
+
+#define OPTIMIZER(symbol, in_domain, text, in, table, ...)                                                             \
     const gm_operator symbol = {.domain = in_domain,                                                                   \
                                 .name = text,                                                                          \
                                 .since = 1,                                                                            \
@@ -522,10 +516,12 @@ static const gm_attribute_schema adagrad_attributes[] = {FLOAT_ATTRIBUTE("decay_
                                 .infer = optimizer_infer,                                                              \
                                 .reference = optimizer_reference,                                                      \
                                 .lower = optimizer_lower,                                                              \
-                                .update_input = optimizer_update_input}
+                                .update_input = optimizer_update_input,                                                \
+                                __VA_ARGS__}
 
-OPTIMIZER(gm_op_adam, "ai.onnx.preview.training", "Adam", "R T X", adam_attributes);
-OPTIMIZER(gm_op_sgd, "gmodel", "SGD", "R X", sgd_attributes);
-OPTIMIZER(gm_op_momentum, "ai.onnx.preview.training", "Momentum", "R T X", momentum_attributes);
-OPTIMIZER(gm_op_rmsprop, "gmodel", "RMSProp", "R X", rmsprop_attributes);
-OPTIMIZER(gm_op_adagrad, "ai.onnx.preview.training", "Adagrad", "R T X", adagrad_attributes);
+OPTIMIZER(gm_op_adam, "ai.onnx.preview.training", "Adam", "R T X", adam_attributes, .row_update = NULL);
+OPTIMIZER(gm_op_sgd, "gmodel", "SGD", "R X", sgd_attributes, .row_update = "gmodel.SparseSGD", .is_idle = sgd_is_idle);
+OPTIMIZER(gm_op_momentum, "ai.onnx.preview.training", "Momentum", "R T X", momentum_attributes, .row_update = NULL);
+OPTIMIZER(gm_op_rmsprop, "gmodel", "RMSProp", "R X", rmsprop_attributes, .row_update = NULL);
+OPTIMIZER(gm_op_adagrad, "ai.onnx.preview.training", "Adagrad", "R T X", adagrad_attributes,
+          .row_update = "gmodel.SparseAdagrad", .is_idle = adagrad_is_idle);

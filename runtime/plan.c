@@ -527,6 +527,27 @@ static gm_status expose_draws(gm_plan *plan)
     return graph->status;
 }
 
+/* Tables are updated by rows where that is exact. Rows need the plain layout: whoever comes later takes it as it is. */
+static gm_status sparsify(gm_plan *plan)
+{
+    const gm_store *store = plan->store;
+    bool *keep = gm_pool_array(plan->pool, store->program->state_count + 1, sizeof *keep);
+    if (!keep)
+        return GM_ERROR_MEMORY;
+    for (size_t i = 0; i < store->program->state_count; i++)
+        keep[i] = !gm_layout_is_any(store->entries[i].layout) && !gm_layout_is_plain(store->entries[i].layout);
+    GM_TRY(gm_graph_sparsify(plan->graph, keep));
+    for (size_t n = 0; n < plan->graph->node_count; n++) {
+        const gm_node *node = &plan->graph->nodes[n];
+        for (size_t o = 0; (node->op->flags & GM_OP_ROWS) && o < node->output_count; o++) {
+            const gm_value *state = gm_value_of(plan->graph, node->inputs[node->op->update_input(node, o)]);
+            if (state->kind == GM_VALUE_STATE)
+                GM_TRY(gm_store_choose_layout(plan->store, state->state, gm_layout_plain));
+        }
+    }
+    return GM_OK;
+}
+
 static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_options *options)
 {
     gm_binding binding = {0, options->batch};
@@ -541,8 +562,10 @@ static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_
     if (options->expose_draws)
         GM_TRY(expose_draws(plan));
     GM_TRY(gm_graph_simplify(plan->graph));
-    if (!plan->reference)
+    if (!plan->reference) {
+        GM_TRY(sparsify(plan));
         GM_TRY(gm_graph_fuse(plan->graph));
+    }
     GM_TRY(gm_graph_sort(plan->graph));
     return move_updates_last(plan);
 }
