@@ -295,6 +295,60 @@ START_TEST(adam_follows_the_paper)
 }
 END_TEST
 
+/* Where PyTorch 2.15 (float64) arrives after six updates of (1, -2, 0.5) with gradients cos(3 t + i) + x. */
+static const struct {
+    const char *op;
+    gm_attribute attributes[6];
+    double rate;
+    int64_t first; /* count of the first update: PyTorch's lr_decay counts the updates before */
+    size_t slots;
+    double x[3];
+} pytorch[] = {
+    {PREVIEW "Adagrad",
+     {F("decay_factor", 0.1), F("epsilon", 1e-6)},
+     0.25,
+     0,
+     1,
+     {0.3983727096670574, -1.3892500805548083, 0.0464125788601121}},
+    {PREVIEW "Adagrad",
+     {F("norm_coefficient", 0.1), F("epsilon", 1e-3)},
+     0.25,
+     1,
+     1,
+     {0.3223117025501514, -1.2930269944032224, -0.005079937305703691}},
+    /* AdamW */
+    {PREVIEW "Adam",
+     {F("alpha", 0.9), F("beta", 0.99), F("epsilon", 1e-8), F("weight_decay", 0.1), I("decoupled", 1),
+      I("corrected_epsilon", 1)},
+     0.125,
+     1,
+     2,
+     {0.422659127966217, -1.1957451780313928, -0.10065344428433655}},
+};
+
+START_TEST(updates_are_those_of_pytorch)
+{
+    static const int64_t three[1][4] = {{3, 1, 1, 1}};
+    static const double start[] = {1, -2, 0.5};
+    problem p;
+    build(&p, pytorch[_i].op, pytorch[_i].attributes, GM_DOUBLE, true, pytorch[_i].slots, 1, three);
+    gm_set(&p.in[0], 0, pytorch[_i].rate);
+    for (int i = 0; i < 3; i++)
+        gm_set(&p.in[2], i, start[i]);
+    for (int t = 0; t < 6; t++) {
+        gm_set_int(&p.in[1], 0, t + pytorch[_i].first);
+        for (int i = 0; i < 3; i++)
+            gm_set(&p.in[3], i, cos(3.0 * (t + 1) + i) + gm_get(&p.in[2], i));
+        ck_assert_int_eq(gm_node_interpret(p.graph, p.node, pool, p.in, p.out, 0, 0), GM_OK);
+        p.in[2] = p.out[0];
+        for (size_t k = 0; k < pytorch[_i].slots; k++)
+            p.in[4 + k] = p.out[1 + k];
+    }
+    for (int i = 0; i < 3; i++)
+        ck_assert_double_eq_tol(gm_get(&p.in[2], i), pytorch[_i].x[i], 1e-12);
+}
+END_TEST
+
 START_TEST(wrong_lists_are_refused)
 {
     gm_graph *graph = gm_graph_create(pool, NULL, "wrong");
@@ -318,6 +372,7 @@ int main(void)
     tcase_add_loop_test(tests, updates_are_exact, 0, (int)GM_COUNT(exact));
     tcase_add_loop_test(tests, fast_kernels_agree_with_reference, 0, (int)GM_COUNT(kinds));
     tcase_add_test(tests, adam_follows_the_paper);
+    tcase_add_loop_test(tests, updates_are_those_of_pytorch, 0, (int)GM_COUNT(pytorch));
     tcase_add_test(tests, wrong_lists_are_refused);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
