@@ -1,7 +1,8 @@
 /* Elaboration: what stands behind `with`. One node updates all parameters of a minimize:
  *   inputs   rate [, count], parameters, gradients [, first slots [, second slots]] [, other values of this run]
  *   outputs  new parameters [, first slots [, second slots]]
- * Adam, Momentum and Adagrad are ONNX's (ai.onnx.preview.training), where `count` is the number of updates with this one. */
+ * Adam, Momentum and Adagrad are ONNX's (ai.onnx.preview.training), where `count` is the number of updates with this
+ * one; Adagrad's decay begins behind the first update: its count is that of the updates before. */
 #include "graph/elaborate.h"
 
 #include <string.h>
@@ -13,9 +14,11 @@ typedef struct el_hyper {
     double value;          /* where the file says nothing */
 } el_hyper;
 
+typedef enum el_count_kind { EL_COUNTS_NOT, EL_COUNTS_ALL, EL_COUNTS_EARLIER } el_count_kind;
+
 typedef struct el_optimizer {
     const char *name, *operator_name;
-    bool counts;           /* takes the number of updates */
+    el_count_kind counts;  /* takes the number of updates, with this one or without */
     const char *slots[2];  /* names in paths of state entries */
     el_hyper hypers[6];    /* as many as el_minimize.hypers */
     const char *fixed_int; /* an attribute that makes the difference between two names of one operator */
@@ -26,10 +29,10 @@ typedef struct el_optimizer {
 
 /* Kingma & Ba 2015 (Adam), Loshchilov & Hutter 2019 (AdamW), Tieleman & Hinton 2012 (RMSProp), Duchi et al. 2011 (Adagrad). */
 static const el_optimizer optimizers[] = {
-    {"SGD", "gmodel.SGD", false, {NULL, NULL}, {{"weight_decay", "norm_coefficient", false, 0}}, NULL, NULL},
+    {"SGD", "gmodel.SGD", EL_COUNTS_NOT, {NULL, NULL}, {{"weight_decay", "norm_coefficient", false, 0}}, NULL, NULL},
     {"Momentum",
      EL_PREVIEW "Momentum",
-     true,
+     EL_COUNTS_ALL,
      {"m", NULL},
      {{"momentum", "alpha", false, 0.9},
       {"beta", "beta", false, 1},
@@ -39,7 +42,7 @@ static const el_optimizer optimizers[] = {
      "mode"},
     {"Adam",
      EL_PREVIEW "Adam",
-     true,
+     EL_COUNTS_ALL,
      {"m", "v"},
      {{"beta1", "alpha", false, 0.9},
       {"beta2", "beta", false, 0.999},
@@ -50,7 +53,7 @@ static const el_optimizer optimizers[] = {
      NULL},
     {"AdamW",
      EL_PREVIEW "Adam",
-     true,
+     EL_COUNTS_ALL,
      {"m", "v"},
      {{"beta1", "alpha", false, 0.9},
       {"beta2", "beta", false, 0.999},
@@ -61,14 +64,14 @@ static const el_optimizer optimizers[] = {
      NULL},
     {"RMSProp",
      "gmodel.RMSProp",
-     false,
+     EL_COUNTS_NOT,
      {"v", NULL},
      {{"decay", "decay", false, 0.9}, {"epsilon", "epsilon", false, 1e-8}},
      NULL,
      NULL},
     {"Adagrad",
      EL_PREVIEW "Adagrad",
-     true,
+     EL_COUNTS_EARLIER,
      {"v", NULL},
      {{"decay", "decay_factor", false, 0},
       {"epsilon", "epsilon", false, 1e-6},
@@ -276,9 +279,10 @@ static bool node_attributes(elaborator *e, const el_minimize *minimize, gm_attri
 
 /* --- State ------------------------------------------------------------------------------------------------------------------- */
 
-/* The counter of updates after this one, a new version of its state. A second minimize of the step over the same network
- * counts on its own: "step.network_2.t". */
-static gm_value_id count_update(elaborator *e, const el_minimize *minimize, const char *step, const char *network)
+/* The counter of updates after this one, a new version of its state; *earlier_out is what it was before. A second minimize
+ * of the step over the same network counts on its own: "step.network_2.t". */
+static gm_value_id count_update(elaborator *e, const el_minimize *minimize, const char *step, const char *network,
+                                gm_value_id *earlier_out)
 {
     const char *base = minimize->use.shared ? minimize->use.shared : step;
     gm_state_entry entry = {.kind = GM_STATE_COUNTER, .type = GM_INT64, .where = minimize->statement->where};
@@ -301,7 +305,8 @@ static gm_value_id count_update(elaborator *e, const el_minimize *minimize, cons
                  "'%s' is the counter of this minimize, but also a parameter: rename the step", entry.path);
         return 0;
     }
-    next = gm_emit2(e->graph, "Add", el_state_value(e, (uint32_t)index), gm_const_scalar(e->graph, GM_INT64, 1));
+    *earlier_out = el_state_value(e, (uint32_t)index);
+    next = gm_emit2(e->graph, "Add", *earlier_out, gm_const_scalar(e->graph, GM_INT64, 1));
     if (el_take_graph_error(e))
         return 0;
     el_state_assign(e, (uint32_t)index, next);
@@ -336,7 +341,7 @@ bool el_optimizer_emit(elaborator *e, const el_minimize *minimize, const char *s
     gm_value_id *outputs = gm_pool_array(e->pool, 3 * n + 1, sizeof *outputs);
     uint32_t *states = gm_pool_array(e->pool, 3 * n + 1, sizeof *states);
     gm_attribute attributes[GM_COUNT(optimizer->hypers) + 3];
-    gm_value_id count;
+    gm_value_id count, earlier = 0;
     const char *path = gm_pool_printf(e->pool, "%s.%s", minimize->path, optimizer->name);
     if (!inputs || !outputs || !states || !path)
         return el_out_of_memory(e), false;
@@ -344,13 +349,13 @@ bool el_optimizer_emit(elaborator *e, const el_minimize *minimize, const char *s
         return false;
     e->graph->path = minimize->path;
     e->graph->where = minimize->statement->where;
-    count = count_update(e, minimize, step, network);
+    count = count_update(e, minimize, step, network, &earlier);
     if (!count)
         return false;
     e->graph->path = path;
     inputs[input_count++] = minimize->rate;
-    if (optimizer->counts)
-        inputs[input_count++] = count;
+    if (optimizer->counts != EL_COUNTS_NOT)
+        inputs[input_count++] = optimizer->counts == EL_COUNTS_ALL ? count : earlier;
     for (size_t i = 0; i < n; i++) {
         states[i] = minimize->parameters[i];
         inputs[input_count++] = el_state_value(e, states[i]);

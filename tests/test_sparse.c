@@ -394,6 +394,29 @@ START_TEST(equal_ids_are_added_before_the_step)
 }
 END_TEST
 
+/* Gradient 1, epsilon 1: x = 1 - 0.5 / 2, then 0.5 / (1 + decay) / (sqrt(2) + 1) less. */
+START_TEST(decay_of_adagrad_begins_behind_the_first_update)
+{
+    float x[2];
+    training t;
+    open_context(1);
+    t = begin("model t <gmodel = 1, opset = 21, seed = 3>\n"
+              "network t (int64[N] id) => (float[N] y) { param W : float[2] = 1 y = Gather(W, id) }\n"
+              "step play { minimize sum(t(RandomChoice <shape = [N]> ([0.0, 1]))) over t with Adagrad <rate = 0.5, "
+              "epsilon = 1, decay = 1> }\n",
+              1, false);
+    ck_assert_uint_eq(count_of(&t, "SparseAdagrad"), 1);
+    for (int k = 0; k < 2; k++) {
+        run(&t, 1);
+        require(gm_store_read(t.store, (uint32_t)gm_program_state(t.program, "t.W"), x));
+        ck_assert_float_eq_tol(x[1], k ? 0.75f - 0.25f / (sqrtf(2) + 1) : 0.75f, 1e-6f);
+        ck_assert(x[0] == 1.0f);
+    }
+    end(&t);
+    gm_context_destroy(context);
+}
+END_TEST
+
 START_TEST(ids_outside_are_refused)
 {
     char text[TEXT_BYTES];
@@ -437,6 +460,7 @@ int main(void)
     tcase_add_loop_test(steps, norms_of_gradients_are_there_when_asked_for, 0, GM_COUNT(optimizers));
     tcase_add_loop_test(steps, only_where_it_is_exact, 0, GM_COUNT(cases));
     tcase_add_loop_test(steps, cost_does_not_grow_with_the_table, 0, 2);
+    tcase_add_test(steps, decay_of_adagrad_begins_behind_the_first_update);
     tcase_add_loop_test(steps, ids_outside_are_refused, 0, 2);
     tcase_add_checked_fixture(operators, begin_check, end_check);
     tcase_add_test(operators, operators_compute_what_their_references_do);
