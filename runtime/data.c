@@ -40,16 +40,14 @@ static const char *const ring_attributes[] = {"modes", "radius", "width", "count
 static const char *const grid_attributes[] = {"side", "spacing", "width", "count", "seed", NULL};
 static const char *const curve_attributes[] = {"noise", "count", "seed", NULL};
 
+static const char *const images_attributes[] = {"directory", "resize", NULL};
 static const char *const text_attributes[] = {"file", "window", "subsample", "min_count", "seed", NULL};
 
 static const gm_data_source sources[] = {
-    {"mnist", gm_open_mnist, mnist_attributes},
-    {"idx", gm_open_idx, idx_attributes},
-    {"npy", gm_open_npy, NULL},
-    {"ring", gm_open_ring, ring_attributes},
-    {"grid", gm_open_grid, grid_attributes},
-    {"moons", gm_open_moons, curve_attributes},
-    {"swiss_roll", gm_open_swiss_roll, curve_attributes},
+    {"mnist", gm_open_mnist, mnist_attributes},    {"idx", gm_open_idx, idx_attributes},
+    {"images", gm_open_images, images_attributes}, {"npy", gm_open_npy, NULL},
+    {"ring", gm_open_ring, ring_attributes},       {"grid", gm_open_grid, grid_attributes},
+    {"moons", gm_open_moons, curve_attributes},    {"swiss_roll", gm_open_swiss_roll, curve_attributes},
     {"text", gm_open_text, text_attributes},
 };
 
@@ -352,8 +350,9 @@ static gm_status find_source(gm_context *context, const gm_data_declaration *dec
     }
     return gm_diagnose(context, declaration->where, "data '%s': unknown source '%s'%s%s%s", declaration->name,
                        declaration->source, spelling.best != NULL ? ", did you mean '" : "",
-                       spelling.best != NULL ? spelling.best
-                                             : ": expected mnist, idx, npy, ring, grid, moons, swiss_roll or text",
+                       spelling.best != NULL
+                           ? spelling.best
+                           : ": expected mnist, idx, images, npy, ring, grid, moons, swiss_roll or text",
                        spelling.best != NULL ? "'?" : "");
 }
 
@@ -384,6 +383,14 @@ static gm_status open_into(gm_dataset *dataset, const gm_data_options *options)
     GM_TRY(source->open(&request, &dataset->table));
     GM_TRY(select_rows(dataset, &request));
     return bind_fields(dataset);
+}
+
+gm_status gm_dataset_check(gm_context *context, const gm_data_declaration *declaration)
+{
+    gm_data_request request = {.context = context, .declaration = declaration};
+    const gm_data_source *source = NULL;
+    GM_TRY(find_source(context, declaration, &source));
+    return check_attributes(&request, source);
 }
 
 gm_status gm_dataset_open(gm_context *context, const gm_data_declaration *declaration, const gm_data_options *options,

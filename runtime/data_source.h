@@ -41,6 +41,7 @@ typedef struct gm_data_source {
 
 gm_status gm_open_mnist(gm_data_request *request, gm_table *table);
 gm_status gm_open_idx(gm_data_request *request, gm_table *table);
+gm_status gm_open_images(gm_data_request *request, gm_table *table);
 gm_status gm_open_npy(gm_data_request *request, gm_table *table);
 gm_status gm_open_ring(gm_data_request *request, gm_table *table);
 gm_status gm_open_grid(gm_data_request *request, gm_table *table);

@@ -163,6 +163,11 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
                                 &model->program);
     gm_dataset_close(reader.dataset);
     GM_TRY(status);
+    for (size_t i = 0; i < model->program->data_count; i++) {
+        gm_status one = gm_dataset_check(model->context, &model->program->data[i]);
+        status = status == GM_OK ? one : status; /* all of them are told */
+    }
+    GM_TRY(status);
     model->seed_given = options->has_seed != 0;
     model->seed = options->has_seed ? options->seed : model->program->seed;
     GM_TRY(gm_store_create(model->context, model->program, false, &model->store));
