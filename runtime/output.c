@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LEAST_WIDTH 400 /* of a sample picture, in pixels: smaller grids are enlarged */
+
 typedef struct gm_planned_sample {
     const gm_entry *entry;
     gm_plan *plan;
@@ -232,7 +234,7 @@ static gm_status write_one(gm_output *output, const gm_entry *sample, const gm_w
     gm_program_picture_range(output->trainer->program, &low, &high);
     switch (format) {
     case GM_WRITE_PNG:
-        return gm_write_png(context, path, view, low, high);
+        return gm_write_png_grid(context, path, view, low, high, 0, LEAST_WIDTH);
     case GM_WRITE_SCATTER:
         return gm_write_scatter(context, path, view);
     case GM_WRITE_TEXT:

@@ -209,8 +209,24 @@ static bool has_nan(const gm_tensor *values)
     return false;
 }
 
+static gm_status write_enlarged(gm_context *context, const char *path, const uint8_t *pixels, int64_t width,
+                                int64_t height, int channels, int64_t factor)
+{
+    uint8_t *large = gm_alloc_array(context, (size_t)(width * height * factor), (size_t)(factor * channels));
+    gm_status status;
+    if (large == NULL)
+        return GM_ERROR_MEMORY;
+    for (int64_t y = 0; y < height * factor; y++)
+        for (int64_t x = 0; x < width * factor; x++)
+            memcpy(large + (y * width * factor + x) * channels, pixels + (y / factor * width + x / factor) * channels,
+                   (size_t)channels);
+    status = gm_write_pixels(context, path, large, width * factor, height * factor, channels);
+    gm_free(context, large);
+    return status;
+}
+
 gm_status gm_write_png_grid(gm_context *context, const char *path, const gm_tensor_view *view, double low, double high,
-                            int64_t columns)
+                            int64_t columns, int64_t least_width)
 {
     if (context == NULL)
         return GM_ERROR_ARGUMENT;
@@ -230,14 +246,16 @@ gm_status gm_write_png_grid(gm_context *context, const char *path, const gm_tens
         int64_t x = i % pictures.columns * (pictures.width + GAP), y = i / pictures.columns * (pictures.height + GAP);
         draw_picture(&pictures, i, pixels + (y * width + x) * channels, width * channels, channels);
     }
-    gm_status status = gm_write_pixels(context, path, pixels, width, height, channels);
+    int64_t factor = (least_width + width - 1) / width;
+    gm_status status = factor > 1 ? write_enlarged(context, path, pixels, width, height, channels, factor)
+                                  : gm_write_pixels(context, path, pixels, width, height, channels);
     gm_free(context, pixels);
     return status;
 }
 
 gm_status gm_write_png(gm_context *context, const char *path, const gm_tensor_view *view, double low, double high)
 {
-    return gm_write_png_grid(context, path, view, low, high, 0);
+    return gm_write_png_grid(context, path, view, low, high, 0, 0);
 }
 
 /* --- Scatter plots ---------------------------------------------------------------------------------------------------

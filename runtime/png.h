@@ -4,9 +4,10 @@
 
 #include "graph/tensor.h"
 
-/* gm_write_png with a grid of `columns` pictures per row; 0: near-square. */
+/* gm_write_png with a grid of `columns` pictures per row (0: near-square), each pixel drawn as a square of so many that
+ * the grid is at least about `least_width` wide. */
 gm_status gm_write_png_grid(gm_context *context, const char *path, const gm_tensor_view *view, double low, double high,
-                            int64_t columns);
+                            int64_t columns, int64_t least_width);
 /* points = [n, 2] of numbers, drawn as dots into 512x512 pixels with a frame, ticks and the axes through 0. The range
  * is the square around all finite points, rounded up; points that are not finite are left out. */
 gm_status gm_write_scatter(gm_context *context, const char *path, const gm_tensor_view *points);

@@ -450,10 +450,17 @@ START_TEST(pictures_stand_in_a_grid)
     free(pixels);
     view.rank = 2;
     view.dims[1] = 4;
-    ck_assert_int_eq(gm_write_png_grid(context, in_directory("x.png"), &view, -1, 1, 5), GM_OK);
+    ck_assert_int_eq(gm_write_png_grid(context, in_directory("x.png"), &view, -1, 1, 5, 0), GM_OK);
     free(decode(in_directory("x.png"), &width, &height));
     ck_assert_int_eq(width, 5 * 4 - 2);
     ck_assert_int_eq(height, 2);
+    ck_assert_int_eq(gm_write_png_grid(context, in_directory("x.png"), &view, -1, 1, 5, 40), GM_OK);
+    pixels = decode(in_directory("x.png"), &width, &height); /* three times as large */
+    ck_assert_int_eq(width, 3 * (5 * 4 - 2));
+    ck_assert_int_eq(height, 6);
+    ck_assert_uint_eq(pixels[(2 * 54 + 2) * 3], 0);
+    ck_assert_uint_eq(pixels[(2 * 54 + 3) * 3], 128);
+    free(pixels);
 }
 END_TEST
 
