@@ -243,9 +243,15 @@ static void check_input(elaborator *e, const gm_entry *entry, const gm_graph_inp
         return;
     }
     gm_spelling_init(&spelling, input->name);
-    for (size_t s = 0; s < set_count && !field; s++) {
+    for (size_t s = 0; s < set_count; s++) {
         const gm_data_declaration *data = gm_program_data(e->program, sets[s]);
-        field = data ? field_named(data, input->name) : NULL;
+        const gm_data_field *found = data ? field_named(data, input->name) : NULL;
+        if (found && field) {
+            el_error(e, entry->where, "the input '%s' of '%s' is a field of several data sets: write %s.%s",
+                     input->name, entry->name, sets[0], input->name);
+            return;
+        }
+        field = found ? found : field;
         for (size_t i = 0; data && i < data->field_count; i++)
             gm_spelling_offer(&spelling, data->fields[i].name);
     }

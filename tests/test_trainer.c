@@ -111,6 +111,43 @@ static void same_state(gm_trainer *a, gm_trainer *b)
     free(y);
 }
 
+#define TWO_SETS                                                                                                       \
+    "model two <gmodel = 1, opset = 21, seed = 2>\n"                                                                   \
+    "data photos = mnist <part = \"train\", rows = [0, 48]> { image : float[784] in [0, 1], label : int64 }\n"         \
+    "data sketches = mnist <part = \"test\", rows = [0, 24]> { image : float[784] in [0, 1] }\n"                       \
+    "network f (float[N, 784] x) => (float[N, 2] y) { y = Dense <2> (x) }\n"
+
+START_TEST(two_data_sets_feed_one_step)
+{
+    const char *text =
+        TWO_SETS "step fit (float[N, 784] photos.image, float[N, 784] sketches.image, int64[N] label) {\n"
+                 "  minimize mean((f(photos.image) - f(sketches.image)) ^ 2) over f with SGD <rate = 0.1>\n"
+                 "  report a = sum(photos.image), b = sum(sketches.image)\n}\n"
+                 "train photos, sketches batch 8 epochs 3 { fit }\n";
+    gm_model *model = load(text), *wrong = NULL;
+    const char *out = fresh_folder();
+    char checkpoint[128];
+    double a, b;
+    gm_trainer *whole = trained(model, NULL, NULL, 0, 0), *half = trained(model, NULL, out, 0, 8), *rest;
+    require(gm_trainer_report(whole, "a", &a));
+    require(gm_trainer_report(whole, "b", &b));
+    ck_assert_double_ne(a, b);
+    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.gmodel", out);
+    rest = trained(model, checkpoint, NULL, 0, 0); /* the second set goes on in its second pass */
+    same_state(whole, rest);
+    gm_trainer_destroy(whole);
+    gm_trainer_destroy(half);
+    gm_trainer_destroy(rest);
+    gm_model_destroy(model);
+    remove_folder();
+    text = TWO_SETS "step fit (float[N, 784] image) { minimize mean(f(image)) over f with SGD <rate = 1> }\n"
+                    "train photos, sketches batch 8 epochs 1 { fit }\n";
+    ck_assert_int_eq(gm_model_load_memory(context, text, strlen(text), "t", NULL, &wrong), GM_ERROR_MODEL);
+    ck_assert_str_eq(gm_context_message(context),
+                     "t:5:1: the input 'image' of 'fit' is a field of several data sets: write photos.image");
+}
+END_TEST
+
 START_TEST(two_runs_give_identical_parameters)
 {
     gm_model *model = load(small_gan);
@@ -392,6 +429,7 @@ int main(void)
     int failed;
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, open_context, close_context);
+    tcase_add_test(tests, two_data_sets_feed_one_step);
     tcase_add_test(tests, two_runs_give_identical_parameters);
     tcase_add_test(tests, training_changes_every_parameter_and_the_losses_stay_finite);
     tcase_add_loop_test(tests, resumed_training_is_identical_bit_for_bit, 3, 12);
