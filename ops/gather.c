@@ -7,6 +7,9 @@
 
 #define MOVABLE           (GM_TYPES_NUMERIC | GM_TYPES(GM_BOOL))
 #define PARALLEL_ELEMENTS 16384
+#define AHEAD             8 /* rows between the one that is fetched and the one that is copied */
+#define FETCH_BYTES       1024
+#define LINE_BYTES        64
 
 /* data as [outer, length, inner] around the axis; `count` indices */
 typedef struct gather_form {
@@ -85,19 +88,36 @@ static gm_status gradient_gather(gm_gradient *g)
     return g->graph->status;
 }
 
+/* The same for indices that are int64 or int32 and were checked before. */
+static inline int64_t checked_index(const gm_tensor *indices, int64_t i, int64_t length)
+{
+    int64_t index =
+        indices->type == GM_INT64 ? ((const int64_t *)indices->data)[i] : ((const int32_t *)indices->data)[i];
+    return index < 0 ? index + length : index;
+}
+
+/* Rows of tables that do not fit into caches are asked for before their turn comes. */
+static inline void fetch_row(const char *row, size_t bytes)
+{
+    for (size_t at = 0; at < bytes && at < FETCH_BYTES; at += LINE_BYTES)
+        __builtin_prefetch(row + at);
+}
+
 /* Shared by the reference and the fast kernel, which differ in the number of threads. */
 static gm_status gather(gm_context *context, const gather_form *form, const gm_tensor *indices, size_t item,
                         const char *data, char *out, int threads)
 {
     size_t bytes = (size_t)form->inner * item;
-    int64_t index;
+    int64_t rows = form->outer * form->count, index;
     for (int64_t i = 0; i < form->count; i++)
-        GM_TRY(index_at(context, "Gather", indices, i, form->length, &index));
+        if (checked_index(indices, i, form->length) < 0 || checked_index(indices, i, form->length) >= form->length)
+            return index_at(context, "Gather", indices, i, form->length, &index);
 #pragma omp parallel for num_threads(threads)                                                                          \
-    schedule(static) if (threads > 1 && form->outer * form->count * form->inner > PARALLEL_ELEMENTS)
-    for (int64_t row = 0; row < form->outer * form->count; row++) {
-        int64_t at = gm_get_int(indices, row % form->count);
-        at = at < 0 ? at + form->length : at;
+    schedule(static) if (threads > 1 && rows * form->inner > PARALLEL_ELEMENTS)
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t at = checked_index(indices, row % form->count, form->length);
+        if (form->outer == 1 && row + AHEAD < rows)
+            fetch_row(data + (size_t)checked_index(indices, row + AHEAD, form->length) * bytes, bytes);
         memcpy(out + (size_t)row * bytes, data + (size_t)(row / form->count * form->length + at) * bytes, bytes);
     }
     return GM_OK;

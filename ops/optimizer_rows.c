@@ -283,8 +283,16 @@ static void sum_rows(const rows_kernel *kernel, const gm_kernel_arguments *argum
 }
 
 /* Tables do not fit into caches: their rows are asked for before their turn comes. */
-static void fetch(const rows_kernel *kernel, const gm_kernel_arguments *arguments, uint32_t row)
+static void fetch(const rows_kernel *kernel, const gm_kernel_arguments *arguments, uint32_t row, uint32_t occurrence)
 {
+    size_t site = 0;
+    const float *gradient;
+    while (occurrence >= kernel->sites[site].first + kernel->sites[site].count)
+        site++;
+    gradient = (const float *)arguments->in[first_site(kernel->rule) + 2 * site + 1] +
+               (occurrence - kernel->sites[site].first) * kernel->width;
+    for (size_t c = 0; c < kernel->width && c < TILE; c += LINE)
+        __builtin_prefetch(gradient + c);
     for (size_t o = 0; o <= kernel->rule->slots; o++) {
         const float *at = (const float *)arguments->out[o] + row * kernel->width;
         for (size_t c = 0; c < kernel->width && c < TILE; c += LINE)
@@ -299,7 +307,8 @@ static void update_groups(const rows_kernel *kernel, const gm_kernel_arguments *
     float sum[TILE];
     for (size_t g = first; g < end; g++) {
         if (g + AHEAD < end)
-            fetch(kernel, arguments, groups->key[groups->start[g + AHEAD]]);
+            fetch(kernel, arguments, groups->key[groups->start[g + AHEAD]],
+                  groups->occurrence[groups->start[g + AHEAD]]);
         for (size_t from = 0; from < kernel->width; from += TILE) {
             size_t at = groups->key[groups->start[g]] * kernel->width + from;
             size_t width = kernel->width - from < TILE ? kernel->width - from : TILE;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define CHUNK     4096               /* elements that one thread draws at a time */
+#define GROUP     64                 /* elements whose entries are looked up together */
 #define LARGEST   ((int64_t)1 << 31) /* entries */
 #define ALIGNMENT 64                 /* bytes */
 
@@ -72,12 +73,16 @@ static gm_status fill_table(gm_context *context, const gm_node *node, const gm_t
     return GM_OK;
 }
 
+static uint64_t part_of(const choice_table *table, uint64_t bits)
+{
+    return bits >> (53 - table->guide_bits);
+}
+
 /* The first i with sums[i] > bits 2^-53 total. */
 static int64_t choose(const choice_table *table, uint64_t bits)
 {
     double at = (double)bits * 0x1p-53 * table->sums[table->count - 1];
-    uint64_t part = bits >> (53 - table->guide_bits);
-    uint32_t low = table->guide[part], high = table->guide[part + 1];
+    uint32_t low = table->guide[part_of(table, bits)], high = table->guide[part_of(table, bits) + 1];
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (table->sums[middle] > at)
@@ -88,17 +93,34 @@ static int64_t choose(const choice_table *table, uint64_t bits)
     return low;
 }
 
-/* Elements first ... first + count - 1 of the draw. */
+/* Elements first ... first + count - 1 of the draw, at most GROUP. A large table is not in the caches: all its entries that
+ * the group needs are asked for before the first is read. */
+static void choose_group(const choice_table *table, uint64_t key, uint64_t run, uint64_t first, size_t count,
+                         int64_t *out)
+{
+    uint64_t bits[GROUP];
+    uint32_t words[4];
+    for (size_t i = 0; i < count; i++) {
+        size_t pair = (size_t)((first + i) % 2) * 2;
+        if (i == 0 || pair == 0)
+            gm_philox(key, run, (first + i) / 2, words);
+        bits[i] = (uint64_t)(words[pair] >> 5) << 26 | words[pair + 1] >> 6;
+        __builtin_prefetch(&table->guide[part_of(table, bits[i])]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t part = part_of(table, bits[i]);
+        __builtin_prefetch(&table->sums[table->guide[part] + (table->guide[part + 1] - table->guide[part]) / 2]);
+    }
+    for (size_t i = 0; i < count; i++)
+        out[i] = choose(table, bits[i]);
+}
+
 static void choose_many(const choice_table *table, uint64_t key, uint64_t run, uint64_t first, int64_t count,
                         int64_t *out)
 {
-    uint32_t words[4];
-    for (int64_t i = 0; i < count; i++) {
-        size_t pair = (size_t)((first + (uint64_t)i) % 2) * 2;
-        if (i == 0 || pair == 0)
-            gm_philox(key, run, (first + (uint64_t)i) / 2, words);
-        out[i] = choose(table, (uint64_t)(words[pair] >> 5) << 26 | words[pair + 1] >> 6);
-    }
+    for (int64_t done = 0; done < count; done += GROUP)
+        choose_group(table, key, run, first + (uint64_t)done, (size_t)(count - done < GROUP ? count - done : GROUP),
+                     out + done);
 }
 
 static gm_status choice_infer(gm_graph *graph, gm_node *node)
