@@ -217,6 +217,22 @@ static void name_suffix(const gm_output *output, const gm_entry *sample, const g
         snprintf(suffix, bytes, "-%s", write->name);
 }
 
+/* What scatter plots show: the declared range of a field of points, so that pictures of a run can be laid side by side; else
+ * each picture has its own. */
+static void points_range(const gm_program *program, double *low_out, double *high_out)
+{
+    *low_out = *high_out = 0;
+    for (size_t i = 0; i < program->data_count; i++)
+        for (size_t k = 0; k < program->data[i].field_count; k++) {
+            const gm_data_field *field = &program->data[i].fields[k];
+            if (field->has_range && field->rank == 1 && field->dims[0] == 2) {
+                *low_out = field->low;
+                *high_out = field->high;
+                return;
+            }
+        }
+}
+
 static gm_status write_one(gm_output *output, const gm_entry *sample, const gm_write *write, const gm_tensor_view *view,
                            const char *label)
 {
@@ -236,7 +252,8 @@ static gm_status write_one(gm_output *output, const gm_entry *sample, const gm_w
     case GM_WRITE_PNG:
         return gm_write_png_grid(context, path, view, low, high, 0, LEAST_WIDTH);
     case GM_WRITE_SCATTER:
-        return gm_write_scatter(context, path, view);
+        points_range(output->trainer->program, &low, &high);
+        return gm_write_scatter(context, path, view, low, high);
     case GM_WRITE_TEXT:
         return write_table(context, path, view);
     default:

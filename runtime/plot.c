@@ -1,9 +1,9 @@
 /* Line plots: see runtime/plot.h. */
 #include "runtime/plot.h"
 
+#include "runtime/font.h"
 #include "runtime/png.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,6 @@ enum {
     EDGE = 16,
     BOTTOM = 64,
     SCALE = 2,
-    GLYPH_ROWS = 7,
     LEGEND_ROW = 26
 };
 
@@ -53,66 +52,20 @@ static void box(const canvas *c, int64_t x, int64_t y, int64_t width, int64_t he
 
 /* --- Letters --- */
 
-/* Capitals look like small letters; what is missing is a question mark. */
-static const struct {
-    char letter;
-    const char *rows;
-} font[] = {
-    {'a', ".... .... .##. ...# .### #..# .###"},        {'b', "#... #... ###. #..# #..# #..# ###."},
-    {'c', ".... .... .### #... #... #... .###"},        {'d', "...# ...# .### #..# #..# #..# .###"},
-    {'e', ".... .... .##. #..# #### #... .###"},        {'f', "..## .#.. ###. .#.. .#.. .#.. .#.."},
-    {'g', ".... .### #..# #..# .### ...# .##."},        {'h', "#... #... ###. #..# #..# #..# #..#"},
-    {'i', ".#.. .... ##.. .#.. .#.. .#.. ###."},        {'j', "..#. .... .##. ..#. ..#. ..#. ##.."},
-    {'k', "#... #... #..# #.#. ##.. #.#. #..#"},        {'l', "##.. .#.. .#.. .#.. .#.. .#.. ###."},
-    {'m', "..... ..... ##.#. #.#.# #.#.# #.#.# #...#"}, {'n', ".... .... ###. #..# #..# #..# #..#"},
-    {'o', ".... .... .##. #..# #..# #..# .##."},        {'p', ".... ###. #..# #..# ###. #... #..."},
-    {'q', ".... .### #..# #..# .### ...# ...#"},        {'r', ".... .... #.## ##.. #... #... #..."},
-    {'s', ".... .... .### #... .##. ...# ###."},        {'t', ".#.. .#.. ###. .#.. .#.. .#.. ..##"},
-    {'u', ".... .... #..# #..# #..# #..# .###"},        {'v', "..... ..... #...# #...# #...# .#.#. ..#.."},
-    {'w', "..... ..... #...# #.#.# #.#.# #.#.# .#.#."}, {'x', "..... ..... #...# .#.#. ..#.. .#.#. #...#"},
-    {'y', ".... #..# #..# #..# .### ...# .##."},        {'z', ".... .... #### ...# .##. #... ####"},
-    {'0', ".##. #..# #..# #..# #..# #..# .##."},        {'1', "..#. .##. ..#. ..#. ..#. ..#. .###"},
-    {'2', ".##. #..# ...# ..#. .#.. #... ####"},        {'3', "###. ...# ...# .##. ...# ...# ###."},
-    {'4', "#..# #..# #..# #### ...# ...# ...#"},        {'5', "#### #... ###. ...# ...# #..# .##."},
-    {'6', ".##. #... #... ###. #..# #..# .##."},        {'7', "#### ...# ..#. ..#. .#.. .#.. .#.."},
-    {'8', ".##. #..# #..# .##. #..# #..# .##."},        {'9', ".##. #..# #..# .### ...# ...# .##."},
-    {'.', ".... .... .... .... .... .##. .##."},        {'-', ".... .... .... .### .... .... ...."},
-    {'+', "..... ..... ..#.. ..#.. ##### ..#.. ..#.."}, {'_', ".... .... .... .... .... .... ####"},
-    {'/', "...# ...# ..#. ..#. .#.. #... #..."},        {'[', ".##. .#.. .#.. .#.. .#.. .#.. .##."},
-    {']', ".##. ..#. ..#. ..#. ..#. ..#. .##."},        {'?', ".##. #..# ...# ..#. .#.. .... .#.."},
-};
-
-static const char *glyph_of(char letter)
-{
-    const char *unknown = NULL;
-    for (size_t i = 0; i < GM_COUNT(font); i++) {
-        if (font[i].letter == tolower((unsigned char)letter))
-            return font[i].rows;
-        if (font[i].letter == '?')
-            unknown = font[i].rows;
-    }
-    return letter == ' ' ? NULL : unknown;
-}
-
-static int64_t glyph_width(const char *rows)
-{
-    return rows ? (int64_t)strcspn(rows, " ") : 3;
-}
-
 static int64_t text_width(const char *text)
 {
     int64_t width = 0;
     for (; *text; text++)
-        width += (glyph_width(glyph_of(*text)) + 1) * SCALE;
+        width += (gm_glyph_width(gm_glyph(*text)) + 1) * SCALE;
     return width;
 }
 
 static void draw_text(const canvas *c, int64_t x, int64_t y, const char *text, colour ink)
 {
     for (; *text; text++) {
-        const char *rows = glyph_of(*text);
-        int64_t width = glyph_width(rows);
-        for (int64_t row = 0; rows && row < GLYPH_ROWS; row++)
+        const char *rows = gm_glyph(*text);
+        int64_t width = gm_glyph_width(rows);
+        for (int64_t row = 0; rows && row < GM_GLYPH_ROWS; row++)
             for (int64_t i = 0; i < width; i++)
                 if (rows[row * (width + 1) + i] == '#')
                     box(c, x + i * SCALE, y + row * SCALE, SCALE, SCALE, ink);
@@ -166,7 +119,7 @@ static void draw_ticks(const canvas *c)
         int64_t y = (int64_t)to_y(c, k * y_step);
         box(c, LEFT, y, WIDTH - LEFT - RIGHT, 1, pale);
         snprintf(text, sizeof text, "%.6g", k * y_step == 0 ? 0.0 : k * y_step);
-        draw_text(c, LEFT - 8 - text_width(text), y - GLYPH_ROWS * SCALE / 2, text, black);
+        draw_text(c, LEFT - 8 - text_width(text), y - GM_GLYPH_ROWS * SCALE / 2, text, black);
     }
     for (double k = ceil(c->x_low / x_step); k * x_step <= c->x_high; k++) {
         int64_t x = (int64_t)to_x(c, k * x_step);
@@ -218,7 +171,7 @@ static int64_t legend(const canvas *c, const gm_plot_line *lines, size_t line_co
             y += LEGEND_ROW;
         }
         if (draw) {
-            box(c, x, y + GLYPH_ROWS * SCALE / 2 - 1, 26, 3, inks[i % GM_COUNT(inks)]);
+            box(c, x, y + GM_GLYPH_ROWS * SCALE / 2 - 1, 26, 3, inks[i % GM_COUNT(inks)]);
             draw_text(c, x + 36, y, lines[i].name, black);
         }
         x += width;

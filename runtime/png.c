@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "runtime/file.h"
+#include "runtime/font.h"
 
-enum { GAP = 2, GAP_GRAY = 96, MAX_SIDE = 32768, SCATTER_SIDE = 512, SCATTER_MARGIN = 24 };
+enum { GAP = 2, GAP_GRAY = 96, MAX_SIDE = 32768, SCATTER_SIDE = 512, SCATTER_MARGIN = 36 };
 
 /* A value that is not a number, so that nobody takes it for black. */
 static const uint8_t nan_colour[3] = {255, 0, 255};
@@ -287,10 +288,31 @@ static double to_y(const scatter_plot *plot, double y)
     return SCATTER_SIDE / 2.0 - (y - plot->centre_y) / plot->half * (SCATTER_SIDE / 2.0 - SCATTER_MARGIN);
 }
 
-/* The square around all finite points, its half side rounded up to 1, 1.5, 2, 3, 5 or 7 times a power of ten. */
-static void choose_range(scatter_plot *plot, const gm_tensor *points)
+/* A step between ticks of 1, 2 or 5 times a power of ten, some five on either side. */
+static double tick_of(double half)
+{
+    double power = pow(10, floor(log10(half))), share = half / power;
+    return share >= 5 ? power * 2 : share >= 2 ? power : power / 2;
+}
+
+/* The square with these corners; `half` is its half side, rounded up to 1, 1.5, 2, 3, 5 or 7 times a power of ten. */
+static void set_range(scatter_plot *plot, const double low[2], const double high[2], double half)
 {
     static const double steps[] = {1, 1.5, 2, 3, 5, 7, 10};
+    half = half > 1e-30 && half < 1e300 ? half : 1;
+    double power = pow(10, floor(log10(half)));
+    size_t step = 0;
+    while (step + 1 < GM_COUNT(steps) && steps[step] * power < half)
+        step++;
+    plot->half = steps[step] * power;
+    plot->tick = tick_of(plot->half);
+    plot->centre_x = low[0] / 2 + high[0] / 2;
+    plot->centre_y = low[1] / 2 + high[1] / 2;
+}
+
+/* The square around all finite points. */
+static void choose_range(scatter_plot *plot, const gm_tensor *points)
+{
     double low[2] = {0, 0}, high[2] = {0, 0};
     bool any = false;
     for (int64_t i = 0; i < points->dims[0]; i++) {
@@ -303,19 +325,28 @@ static void choose_range(scatter_plot *plot, const gm_tensor *points)
         }
         any = true;
     }
-    double half = fmax(high[0] / 2 - low[0] / 2, high[1] / 2 - low[1] / 2);
-    half = half > 1e-30 && half < 1e300 ? half * 1.02 : 1;
-    double power = pow(10, floor(log10(half)));
-    size_t step = 0;
-    while (step + 1 < GM_COUNT(steps) && steps[step] * power < half)
-        step++;
-    plot->half = steps[step] * power;
-    plot->tick = steps[step] >= 5 ? power * 2 : steps[step] >= 2 ? power : power / 2;
-    plot->centre_x = low[0] / 2 + high[0] / 2;
-    plot->centre_y = low[1] / 2 + high[1] / 2;
+    set_range(plot, low, high, fmax(high[0] / 2 - low[0] / 2, high[1] / 2 - low[1] / 2) * 1.02);
+}
+static void draw_number(const scatter_plot *plot, int64_t x, int64_t y, double number, bool centred)
+{
+    static const float ink[3] = {0.2F, 0.2F, 0.2F};
+    char text[32];
+    int64_t width = 0;
+    snprintf(text, sizeof text, "%.4g", fabs(number) < plot->tick / 100 ? 0.0 : number);
+    for (const char *at = text; *at; at++)
+        width += gm_glyph_width(gm_glyph(*at)) + 1;
+    x -= centred ? width / 2 : width;
+    for (const char *at = text; *at; at++) {
+        const char *glyph = gm_glyph(*at);
+        int64_t columns = gm_glyph_width(glyph);
+        for (int64_t i = 0; glyph && i < GM_GLYPH_ROWS * columns; i++)
+            if (glyph[i / columns * (columns + 1) + i % columns] == '#')
+                blend(plot, x + i % columns, y + i / columns, ink, 1);
+        x += columns + 1;
+    }
 }
 
-/* Frame, ticks at round numbers, thin lines through 0. */
+/* Frame, ticks and numbers at round places, thin lines through 0. */
 static void draw_axes(const scatter_plot *plot)
 {
     static const float frame[3] = {0.35F, 0.35F, 0.35F}, zero[3] = {0.8F, 0.8F, 0.8F};
@@ -344,6 +375,10 @@ static void draw_axes(const scatter_plot *plot)
             if (y >= (double)low)
                 blend(plot, low - i, (int64_t)y, frame, 1);
         }
+        if (x <= (double)high)
+            draw_number(plot, (int64_t)x, high + 9, (first_x + k) * plot->tick, true);
+        if (y >= (double)low)
+            draw_number(plot, low - 8, (int64_t)y - GM_GLYPH_ROWS / 2, (first_y + k) * plot->tick, false);
     }
 }
 
@@ -370,12 +405,12 @@ static void draw_points(const scatter_plot *plot, const gm_tensor *points)
                                    : 0.75;
     for (int64_t i = 0; i < count; i++) {
         double x = gm_get(points, 2 * i), y = gm_get(points, 2 * i + 1);
-        if (isfinite(x) && isfinite(y))
+        if (fabs(x - plot->centre_x) <= plot->half && fabs(y - plot->centre_y) <= plot->half)
             draw_dot(plot, to_x(plot, x), to_y(plot, y), radius, weight);
     }
 }
 
-gm_status gm_write_scatter(gm_context *context, const char *path, const gm_tensor_view *points)
+gm_status gm_write_scatter(gm_context *context, const char *path, const gm_tensor_view *points, double low, double high)
 {
     if (context == NULL)
         return GM_ERROR_ARGUMENT;
@@ -391,7 +426,11 @@ gm_status gm_write_scatter(gm_context *context, const char *path, const gm_tenso
     if (status == GM_OK) {
         for (size_t i = 0; i < items; i++)
             plot.paper[i] = 1;
-        choose_range(&plot, &values);
+        if (low < high)
+            plot = (scatter_plot){plot.paper, low / 2 + high / 2, low / 2 + high / 2, high / 2 - low / 2,
+                                  tick_of(high / 2 - low / 2)};
+        else
+            choose_range(&plot, &values);
         draw_axes(&plot);
         draw_points(&plot, &values);
         for (size_t i = 0; i < items; i++)
