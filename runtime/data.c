@@ -34,7 +34,7 @@ struct gm_dataset {
     binding *bindings;
 };
 
-static const char *const mnist_attributes[] = {"part", NULL};
+static const char *const mnist_attributes[] = {"part", "directory", NULL};
 static const char *const idx_attributes[] = {"images", "labels", NULL};
 static const char *const ring_attributes[] = {"modes", "radius", "width", "count", "seed", NULL};
 static const char *const grid_attributes[] = {"side", "spacing", "width", "count", "seed", NULL};
@@ -43,12 +43,21 @@ static const char *const curve_attributes[] = {"noise", "count", "seed", NULL};
 static const char *const images_attributes[] = {"directory", "resize", NULL};
 static const char *const text_attributes[] = {"file", "window", "subsample", "min_count", "seed", NULL};
 
+static const char *const picture_fields[] = {"image", "label", NULL};
+static const char *const point_fields[] = {"x", "label", NULL};
+static const char *const roll_fields[] = {"x", "position", NULL};
+static const char *const text_fields[] = {"center", "context", NULL};
+
 static const gm_data_source sources[] = {
-    {"mnist", gm_open_mnist, mnist_attributes},    {"idx", gm_open_idx, idx_attributes},
-    {"images", gm_open_images, images_attributes}, {"npy", gm_open_npy, NULL},
-    {"ring", gm_open_ring, ring_attributes},       {"grid", gm_open_grid, grid_attributes},
-    {"moons", gm_open_moons, curve_attributes},    {"swiss_roll", gm_open_swiss_roll, curve_attributes},
-    {"text", gm_open_text, text_attributes},
+    {"mnist", gm_open_mnist, mnist_attributes, picture_fields},
+    {"idx", gm_open_idx, idx_attributes, picture_fields},
+    {"images", gm_open_images, images_attributes, picture_fields},
+    {"npy", gm_open_npy, NULL, NULL},
+    {"ring", gm_open_ring, ring_attributes, point_fields},
+    {"grid", gm_open_grid, grid_attributes, point_fields},
+    {"moons", gm_open_moons, curve_attributes, point_fields},
+    {"swiss_roll", gm_open_swiss_roll, curve_attributes, roll_fields},
+    {"text", gm_open_text, text_attributes, text_fields},
 };
 
 const char *gm_data_shape(int rank, const int64_t *dims, char text[256])
@@ -224,28 +233,54 @@ static int64_t count_of(int rank, const int64_t *dims)
     return gm_tensor_count(&shape);
 }
 
-static gm_status find_column(const gm_dataset *dataset, const gm_data_field *field, const gm_column **column_out)
+static gm_status no_field(gm_context *context, const gm_data_declaration *declaration, const gm_data_field *field,
+                          const char *const *names, size_t count)
 {
     gm_spelling spelling;
+    gm_text text;
+    gm_status status;
     gm_spelling_init(&spelling, field->name);
-    gm_text names;
-    gm_text_init(&names, dataset->context);
-    for (size_t i = 0; i < dataset->table.column_count; i++) {
-        const gm_column *column = &dataset->table.columns[i];
-        if (strcmp(column->name, field->name) == 0) {
-            *column_out = column;
-            gm_text_destroy(&names);
+    gm_text_init(&text, context);
+    for (size_t i = 0; i < count; i++) {
+        gm_spelling_offer(&spelling, names[i]);
+        gm_text_add(&text, "%s'%s'", i > 0 ? ", " : "", names[i]);
+    }
+    status = gm_diagnose(context, field->where, "data '%s': source '%s' has no field '%s'%s%s%s; it has %s",
+                         declaration->name, declaration->source, field->name,
+                         spelling.best != NULL ? ", did you mean '" : "", spelling.best != NULL ? spelling.best : "",
+                         spelling.best != NULL ? "'?" : "", text.data != NULL ? text.data : "");
+    gm_text_destroy(&text);
+    return status;
+}
+
+static gm_status find_column(const gm_dataset *dataset, const gm_data_field *field, const gm_column **column_out)
+{
+    size_t count = dataset->table.column_count;
+    const char **names = gm_pool_array(dataset->pool, count + 1, sizeof *names);
+    if (names == NULL)
+        return GM_ERROR_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        names[i] = dataset->table.columns[i].name;
+        if (strcmp(names[i], field->name) == 0) {
+            *column_out = &dataset->table.columns[i];
             return GM_OK;
         }
-        gm_spelling_offer(&spelling, column->name);
-        gm_text_add(&names, "%s'%s'", i > 0 ? ", " : "", column->name);
     }
-    gm_status status =
-        gm_diagnose(dataset->context, field->where, "data '%s': source '%s' has no field '%s'%s%s%s; it has %s",
-                    dataset->declaration->name, dataset->declaration->source, field->name,
-                    spelling.best != NULL ? ", did you mean '" : "", spelling.best != NULL ? spelling.best : "",
-                    spelling.best != NULL ? "'?" : "", names.data != NULL ? names.data : "");
-    gm_text_destroy(&names);
+    return no_field(dataset->context, dataset->declaration, field, names, count);
+}
+
+/* Fields that the source never has, whatever its files say. */
+static gm_status check_fields(gm_context *context, const gm_data_declaration *declaration, const gm_data_source *source)
+{
+    gm_status status = GM_OK;
+    for (size_t i = 0; source->fields != NULL && i < declaration->field_count; i++) {
+        size_t count = 0;
+        bool known = false;
+        for (; source->fields[count] != NULL; count++)
+            known = known || strcmp(source->fields[count], declaration->fields[i].name) == 0;
+        if (!known)
+            status = no_field(context, declaration, &declaration->fields[i], source->fields, count);
+    }
     return status;
 }
 
@@ -390,7 +425,8 @@ gm_status gm_dataset_check(gm_context *context, const gm_data_declaration *decla
     gm_data_request request = {.context = context, .declaration = declaration};
     const gm_data_source *source = NULL;
     GM_TRY(find_source(context, declaration, &source));
-    return check_attributes(&request, source);
+    GM_TRY(check_attributes(&request, source));
+    return check_fields(context, declaration, source);
 }
 
 gm_status gm_dataset_open(gm_context *context, const gm_data_declaration *declaration, const gm_data_options *options,

@@ -30,7 +30,7 @@ typedef struct gm_data_options {
  * element count), GM_ERROR_FILE and GM_ERROR_DATA for missing and damaged files. */
 gm_status gm_dataset_open(gm_context *context, const gm_data_declaration *declaration, const gm_data_options *options,
                           gm_dataset **dataset_out);
-/* What can be said of a declaration without its files: an unknown source or attribute is GM_ERROR_MODEL. */
+/* What can be said of a declaration without its files: an unknown source, attribute or field is GM_ERROR_MODEL. */
 gm_status gm_dataset_check(gm_context *context, const gm_data_declaration *declaration);
 void gm_dataset_close(gm_dataset *dataset); /* NULL is a no-op */
 

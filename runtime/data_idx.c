@@ -247,9 +247,17 @@ static gm_status draw_built_in(gm_data_request *request, bool test, gm_table *ta
     return GM_OK;
 }
 
+static gm_status no_mnist(const gm_data_request *request, const char *directory, bool test)
+{
+    return gm_fail(request->context, GM_ERROR_FILE,
+                   "%s: no MNIST here, expected %s-images-idx3-ubyte and %s-labels-idx1-ubyte (or .gz) in it or in its "
+                   "sub-directory mnist",
+                   directory, test ? "t10k" : "train", test ? "t10k" : "train");
+}
+
 gm_status gm_open_mnist(gm_data_request *request, gm_table *table)
 {
-    const char *part, *given = request->options->data_directory, *model = request->options->model_directory;
+    const char *part, *own, *given = request->options->data_directory, *model = request->options->model_directory;
     const char *environment = getenv("GMODEL_DATA");
     bool found = false;
     GM_TRY(gm_data_string(request, "part", "train", &part));
@@ -259,15 +267,15 @@ gm_status gm_open_mnist(gm_data_request *request, gm_table *table)
                            "data '%s': part is \"%s\", expected \"train\" or \"test\"", request->declaration->name,
                            part);
     GM_TRY(gm_data_check_directory(request));
+    GM_TRY(gm_data_string(request, "directory", "", &own));
+    if (own[0] != '\0') {
+        GM_TRY(gm_data_find(request, own, &given));
+        GM_TRY(open_mnist_in(request, given, test, table, &found));
+        return found ? GM_OK : no_mnist(request, given, test);
+    }
     if (given != NULL) {
         GM_TRY(open_mnist_in(request, given, test, table, &found));
-        return found
-                   ? GM_OK
-                   : gm_fail(
-                         request->context, GM_ERROR_FILE,
-                         "%s: no MNIST here, expected %s-images-idx3-ubyte and %s-labels-idx1-ubyte (or .gz) in it or "
-                         "in its sub-directory mnist",
-                         given, test ? "t10k" : "train", test ? "t10k" : "train");
+        return found ? GM_OK : no_mnist(request, given, test);
     }
     if (environment != NULL && environment[0] != '\0')
         GM_TRY(open_mnist_in(request, environment, test, table, &found));

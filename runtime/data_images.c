@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { MAX_SIDE = 1 << 20 };
+
 typedef struct file_list {
     char **paths;
     int64_t *labels;
@@ -219,6 +221,10 @@ static gm_status read_shape(pictures *p)
                                "data '%s': an image is [1, height, width] or [3, height, width], found %lld channels",
                                declaration->name, (long long)field->dims[0]);
         p->channels = field->rank == 3 ? (int)field->dims[0] : 1;
+        for (int k = 0; k < field->rank; k++)
+            if (field->dims[k] < 1 || field->dims[k] > MAX_SIDE)
+                return gm_diagnose(p->request->context, field->where, "data '%s': an image has 1 to %d pixels a side",
+                                   declaration->name, MAX_SIDE);
         if (field->rank >= 2 && field->rank <= 3) {
             p->height = field->dims[field->rank - 2];
             p->width = field->dims[field->rank - 1];

@@ -37,6 +37,7 @@ typedef struct gm_data_source {
     const char *name;
     gm_status (*open)(gm_data_request *request, gm_table *table);
     const char *const *attributes; /* allowed besides `rows`, ended by NULL; NULL: any */
+    const char *const *fields;     /* that it can have, ended by NULL; NULL: those of its attributes */
 } gm_data_source;
 
 gm_status gm_open_mnist(gm_data_request *request, gm_table *table);

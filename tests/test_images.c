@@ -1,5 +1,6 @@
 /* The data source `images`: folders of PNG files, labels, sizes, colours, bad files. */
 #include <check.h>
+#include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,48 @@ START_TEST(other_sizes_are_refused_or_scaled)
 }
 END_TEST
 
+/* One pixel of a palette, of 16 bits, and half transparent: by libpng, as other programs write them. */
+static void write_special(const char *name, png_uint_32 format, const void *pixels, const void *palette)
+{
+    png_image image = {.version = PNG_IMAGE_VERSION, .width = 1, .height = 1, .format = format};
+    image.colormap_entries = palette ? 2 : 0;
+    ck_assert_int_ne(png_image_write_to_file(&image, in_folder(name), 0, pixels, 0, palette), 0);
+}
+
+START_TEST(other_kinds_of_png_are_converted)
+{
+    static const int64_t dims[] = {3, 1, 1};
+    static const uint8_t index[] = {1}, colours[] = {0, 0, 0, 10, 20, 30}, half[] = {200, 100, 50, 128};
+    static const uint16_t deep[] = {65535, 65535, 65535};
+    float image[3];
+    int64_t label;
+    make("p");
+    write_special("p/a.png", PNG_FORMAT_RGB_COLORMAP, index, colours);
+    write_special("p/b.png", PNG_FORMAT_LINEAR_RGB, deep, NULL);
+    write_special("p/c.png", PNG_FORMAT_RGBA, half, NULL);
+    ck_assert_msg(open_set(3, dims, NULL) == GM_OK, "%s", gm_context_message(context));
+    read_row(0, image, &label);
+    ck_assert_float_eq(image[1], 20);
+    read_row(1, image, &label);
+    ck_assert_float_eq(image[2], 255);
+    read_row(2, image, &label); /* on black: darker, in the same order */
+    ck_assert_float_lt(image[0], 200);
+    ck_assert_float_gt(image[0], image[1]);
+    ck_assert_float_gt(image[1], image[2]);
+}
+END_TEST
+
+START_TEST(a_truncated_png_is_told)
+{
+    static const int64_t dims[] = {1, 8, 8};
+    make("p");
+    write_picture("p/a.png", 8, 8, 1, 0);
+    ck_assert_int_eq(truncate(in_folder("p/a.png"), 60), 0);
+    ck_assert_int_eq(open_set(3, dims, NULL), GM_ERROR_DATA);
+    says("p/a.png: cannot be read as PNG: ");
+}
+END_TEST
+
 START_TEST(bad_folders_and_files_are_told)
 {
     static const int64_t dims[] = {1, 2, 2}, two[] = {2, 2, 2}, flat[] = {4};
@@ -201,6 +244,10 @@ START_TEST(unknown_sources_and_attributes_are_told_at_load)
     ck_assert_int_eq(gm_model_load_memory(context, text, sizeof text - 1, "t", NULL, &model), GM_ERROR_MODEL);
     says("t:2:1: data 'a': unknown source 'imagse', did you mean 'images'?");
     says("t:3:1: data 'b': ");
+    static const char fields_text[] = "model m <gmodel = 1, opset = 21>\ndata a = mnist { picture : float[784] }\n";
+    ck_assert_int_eq(gm_model_load_memory(context, fields_text, sizeof fields_text - 1, "t", NULL, &model),
+                     GM_ERROR_MODEL);
+    says("t:2:18: data 'a': source 'mnist' has no field 'picture'; it has 'image', 'label'");
 }
 END_TEST
 
@@ -214,6 +261,8 @@ int main(void)
     tcase_add_test(cases, sub_folders_are_labels_in_the_order_of_names);
     tcase_add_test(cases, colours_become_channels_and_grey_and_back);
     tcase_add_test(cases, other_sizes_are_refused_or_scaled);
+    tcase_add_test(cases, other_kinds_of_png_are_converted);
+    tcase_add_test(cases, a_truncated_png_is_told);
     tcase_add_test(cases, bad_folders_and_files_are_told);
     tcase_add_test(cases, unknown_sources_and_attributes_are_told_at_load);
     suite_add_tcase(suite, cases);
