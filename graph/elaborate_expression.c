@@ -528,6 +528,10 @@ static size_t evaluate_named_call(elaborator *e, const gm_ast_expression *call, 
     op = find_operator(e, name);
     if (!op)
         return unknown_callable(e, name, call->where);
+    if (op->flags & GM_OP_UPDATE) {
+        el_error(e, call->where, "'%s' updates parameters: it stands behind `with` of a minimize", name);
+        return 0;
+    }
     return evaluate_arguments(e, call, values) ? operator_call(e, op, call, values, outputs, wanted) : 0;
 }
 

@@ -165,6 +165,8 @@ static const gm_mistake mistakes[] = {
      "t.gmodel:1:1: x.gmodel: cannot be opened: No such file or directory"},
     {"load", HEAD "network j = load(\"c.gmodel\", \"c\")\n",
      "t.gmodel:2:18: c.gmodel: cannot be opened: No such file or directory"},
+    {"update_called", HEAD NET "step s { y = SGD(0.1, net(x), net(x)) }\n",
+     "t.gmodel:3:14: 'SGD' updates parameters: it stands behind `with` of a minimize"},
     {"bad_field", HEAD "data d = mnist { image : float[784] in [0] }\n",
      "t.gmodel:2:40: the range of a field is a list of two numbers: in [0, 1]"},
     {"non_scalar_named",
