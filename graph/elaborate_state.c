@@ -213,25 +213,30 @@ static bool list_numbers(elaborator *e, el_value value, gm_tensor *tensor, int64
     return true;
 }
 
-/* Behind =: one number for all elements, or a list or { } with all of them. */
+static bool tensor_initializer(elaborator *e, const gm_tensor *tensor, gm_location where, gm_state_entry *entry)
+{
+    bool same = tensor->type == entry->type && tensor->rank == entry->rank;
+    for (int i = 0; same && i < entry->rank; i++)
+        same = tensor->dims[i] == entry->dims[i];
+    if (!same) {
+        el_error(e, where, "the tensor behind = has another type or shape than the parameter");
+        return false;
+    }
+    entry->initializer = (gm_initializer){.kind = GM_INITIALIZE_TENSOR, .tensor = tensor};
+    return true;
+}
+
+/* Behind =: one number for all elements, a list or { } with all of them, or a table of a data set. */
 static bool value_initializer(elaborator *e, const gm_ast_expression *expression, gm_state_entry *entry)
 {
     el_value value;
     gm_tensor *tensor;
     int64_t at = 0;
-    if (expression->kind == GM_AST_TENSOR && expression->tensor) {
-        tensor = expression->tensor;
-        bool same = tensor->type == entry->type && tensor->rank == entry->rank;
-        for (int i = 0; same && i < entry->rank; i++)
-            same = tensor->dims[i] == entry->dims[i];
-        if (!same) {
-            el_error(e, expression->where, "the tensor behind = has another type or shape than the parameter");
-            return false;
-        }
-        entry->initializer = (gm_initializer){.kind = GM_INITIALIZE_TENSOR, .tensor = tensor};
-        return true;
-    }
+    if (expression->kind == GM_AST_TENSOR && expression->tensor)
+        return tensor_initializer(e, expression->tensor, expression->where, entry);
     value = el_evaluate(e, expression);
+    if (value.kind == EL_TENSOR && gm_constant_of(e->graph, value.id))
+        return tensor_initializer(e, gm_constant_of(e->graph, value.id), expression->where, entry);
     if (value.kind == EL_NUMBER) {
         entry->initializer = (gm_initializer){.kind = GM_INITIALIZE_CONSTANT, .value = value.number};
         return true;

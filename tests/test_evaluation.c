@@ -167,7 +167,8 @@ START_TEST(tables_of_a_data_set_are_constants_and_frozen)
 {
     char file[64] = "/tmp/gmodel-test-XXXXXX";
     load(MODEL "data points = ring <modes = 4, radius = 2, width = 0.5, count = 100> { x : float[2] }\n"
-               "evaluate e { result far = sum(points.centre ^ 2), wide = 2 * points.width }\n");
+               "network fixed () => (float[4, 2] v) { buffer v : float[4, 2] = points.centre }\n"
+               "evaluate e { result far = sum(fixed() * points.centre), wide = 2 * points.width }\n");
     gm_evaluation *e = evaluated("e", 0, 0, 0);
     ck_assert_double_eq_tol(figure(e, "far", 0), 16, 1e-5);
     ck_assert_double_eq_tol(figure(e, "wide", 0), 1, 1e-6);
