@@ -29,7 +29,7 @@ enum {
     /* draws numbers: never merged, never folded. The integers of a `shape` attribute of such a node
        are gm_dims (symbolic ones too): binding a graph binds them */
     GM_OP_RANDOM = 2,
-    GM_OP_UPDATE = 4,  /* optimizer: output k overwrites the state behind an input (see update_inputs) */
+    GM_OP_UPDATE = 4,   /* optimizer: output k overwrites the state behind an input (see update_inputs) */
     GM_OP_VARIADIC = 8, /* the last declared input repeats */
     GM_OP_ROWS = 16     /* with GM_OP_UPDATE: overwrites rows of its states, which must be plain */
 };

@@ -8,16 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    WIDTH = 960,
-    HEIGHT = 600,
-    LEFT = 90,
-    RIGHT = 24,
-    EDGE = 16,
-    BOTTOM = 64,
-    SCALE = 2,
-    LEGEND_ROW = 26
-};
+enum { WIDTH = 960, HEIGHT = 600, LEFT = 90, RIGHT = 24, EDGE = 16, BOTTOM = 64, SCALE = 2, LEGEND_ROW = 26 };
 
 typedef struct colour {
     uint8_t red, green, blue;
