@@ -81,3 +81,46 @@ gm_status gm_graph_interpret(const gm_graph *graph, gm_pool *pool, const gm_tens
     *values_out = values;
     return GM_OK;
 }
+
+static bool is_computable(const gm_graph *graph, const gm_node *node)
+{
+    if (node->dead || node->body || !node->op->reference || (node->op->flags & (GM_OP_RANDOM | GM_OP_UPDATE)))
+        return false;
+    for (size_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] && graph->values[node->inputs[i]].kind != GM_VALUE_CONSTANT)
+            return false;
+    for (size_t i = 0; i < node->output_count; i++) {
+        const gm_value *value = node->outputs[i] ? &graph->values[node->outputs[i]] : NULL;
+        if (value && !gm_type_bytes(value->type))
+            return false;
+        for (int k = 0; value && k < value->rank; k++)
+            if (!gm_dim_is_known(value->dims[k]))
+                return false;
+    }
+    return true;
+}
+
+gm_status gm_node_compute(gm_graph *graph, size_t index, gm_value_id *outputs)
+{
+    const gm_node *node = &graph->nodes[index];
+    gm_tensor *in = gm_pool_array(graph->pool, node->input_count + 1, sizeof *in);
+    gm_tensor *out = gm_pool_array(graph->pool, node->output_count + 1, sizeof *out);
+    if (!in || !out)
+        return graph->status = GM_ERROR_MEMORY;
+    if (index + 1 != graph->node_count || !is_computable(graph, node))
+        return GM_OK;
+    for (size_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i])
+            in[i] = *graph->values[node->inputs[i]].constant;
+    gm_status status = gm_node_interpret(graph, node, graph->pool, in, out, 0, 0);
+    if (status != GM_OK)
+        return graph->status = status;
+    for (size_t i = 0; i < node->output_count; i++) {
+        gm_tensor *kept = node->outputs[i] ? gm_pool_copy(graph->pool, &out[i], sizeof out[i]) : NULL;
+        if (node->outputs[i] && !kept)
+            return graph->status = GM_ERROR_MEMORY;
+        outputs[i] = kept ? gm_graph_constant(graph, kept) : 0;
+    }
+    graph->node_count--;
+    return graph->status;
+}

@@ -11,5 +11,8 @@ gm_status gm_graph_interpret(const gm_graph *graph, gm_pool *pool, const gm_tens
 /* One node on the given tensors (in[i].data == NULL: omitted); outputs are allocated in `pool`. */
 gm_status gm_node_interpret(const gm_graph *graph, const gm_node *node, gm_pool *pool, const gm_tensor *in,
                             gm_tensor *out, uint64_t seed, uint64_t run);
+/* Computes the last node of the graph, if all its inputs are constants and it may be folded at all; its entries of
+ * `outputs` are then constants and the node is gone. */
+gm_status gm_node_compute(gm_graph *graph, size_t index, gm_value_id *outputs);
 
 #endif

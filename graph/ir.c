@@ -1,6 +1,7 @@
 /* Building graphs: values, nodes, attributes. */
 #include "graph/ir.h"
 
+#include "graph/interpret.h"
 #include "graph/operator.h"
 
 #include <math.h>
@@ -508,6 +509,8 @@ gm_status gm_graph_add_node(gm_graph *graph, const gm_operator *op, const gm_val
         expand_node(graph, index);
     if (graph->status == GM_OK)
         memcpy(outputs, graph->nodes[index].outputs, output_count * sizeof *outputs);
+    if (graph->eager && graph->status == GM_OK)
+        gm_node_compute(graph, index, outputs);
     return graph->status;
 }
 

@@ -134,6 +134,15 @@ gm_status gm_infer_elementwise(gm_graph *graph, gm_node *node)
     return graph->status;
 }
 
+const gm_tensor *gm_infer_known(gm_graph *graph, gm_node *node, size_t input)
+{
+    const gm_tensor *constant = gm_constant_of(graph, node->inputs[input]);
+    if (!constant)
+        gm_node_fail(graph, node, "input %zu of (%s) decides the shape of the result: its values must be known at load",
+                     input + 1, node->op->inputs);
+    return constant;
+}
+
 gm_status gm_infer_axis(gm_graph *graph, gm_node *node, int64_t axis, int rank, int *axis_out)
 {
     if (axis < -rank || axis >= rank)

@@ -115,6 +115,8 @@ gm_status gm_infer_unary(gm_graph *graph, gm_node *node);       /* output like i
 gm_status gm_infer_elementwise(gm_graph *graph, gm_node *node); /* one type, broadcast shape */
 /* Normalizes an axis in [-rank, rank) or fails. */
 gm_status gm_infer_axis(gm_graph *graph, gm_node *node, int64_t axis, int rank, int *axis_out);
+/* The constant behind an input on whose values the shape of the result depends; NULL: fails, saying so. */
+const gm_tensor *gm_infer_known(gm_graph *graph, gm_node *node, size_t input);
 const char *gm_shape_text(const gm_graph *graph, gm_value_id value, char *buffer, size_t bytes); /* "float[N, 784]" */
 
 /* --- Helpers for gradient --------------------------------------------------------------------------------------------- */
