@@ -309,6 +309,17 @@ gm_status gm_output_checkpoint(gm_output *output, const char *copy)
     return gm_trainer_save(output->trainer, path);
 }
 
+/* The curves of an older training in this folder, which this one may not write itself: they would pass for its own. */
+static void remove_old_curves(const gm_output *output)
+{
+    static const char *const names[] = {"curves.png", "iterations.csv"};
+    char path[1200];
+    for (size_t i = 0; i < GM_COUNT(names); i++) {
+        snprintf(path, sizeof path, "%s/%s", output->directory, names[i]);
+        unlink(path);
+    }
+}
+
 static gm_status create(gm_output *output, const char *directory)
 {
     gm_context *context = output->trainer->context;
@@ -325,6 +336,8 @@ static gm_status create(gm_output *output, const char *directory)
     GM_TRY(gm_make_directories(context, samples));
     gm_file_remove_stale(directory);
     gm_file_remove_stale(samples);
+    if (output->fresh)
+        remove_old_curves(output);
     return open_tables(output);
 }
 

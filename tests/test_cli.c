@@ -112,6 +112,18 @@ static const char reporting[] =
     "step s { loss = x() ^ 2  minimize loss over x with SGD <rate = 0.25>  report loss, at = iteration }\n"
     "train epochs 3 of 4 iterations { s every 3 iterations report }\n";
 
+START_TEST(a_new_training_leaves_no_curves_of_the_old_one)
+{
+    write_model("r.gmodel", reporting);
+    write_model("chase.gmodel", chase);
+    ck_exits(0, "train r.gmodel --out shared");
+    ck_assert(exists("shared/curves.png"));
+    ck_exits(0, "train chase.gmodel --out shared --epochs 1"); /* too short for curves of its own */
+    ck_assert(!exists("shared/curves.png"));
+    ck_assert(!exists("shared/iterations.csv"));
+}
+END_TEST
+
 START_TEST(iterations_are_reported_as_windows)
 {
     static char text[4096];
@@ -378,6 +390,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, bar_line_fits_every_width);
     tcase_add_test(cases, nearest_finds_swaps_and_refuses_strangers);
     tcase_add_test(cases, a_missing_or_broken_model_ends_with_2);
+    tcase_add_test(cases, a_new_training_leaves_no_curves_of_the_old_one);
     tcase_add_test(cases, check_says_good);
     tcase_add_test(cases, train_writes_its_files_and_plain_lines);
     tcase_add_test(cases, iterations_are_reported_as_windows);
