@@ -56,7 +56,7 @@ static void draw_text(const canvas *c, int64_t x, int64_t y, const char *text, c
     for (; *text; text++) {
         const char *rows = gm_glyph(*text);
         int64_t width = gm_glyph_width(rows);
-        for (int64_t row = 0; rows && row < GM_GLYPH_ROWS; row++)
+        for (int64_t row = 0; row < gm_glyph_height(rows); row++)
             for (int64_t i = 0; i < width; i++)
                 if (rows[row * (width + 1) + i] == '#')
                     box(c, x + i * SCALE, y + row * SCALE, SCALE, SCALE, ink);
@@ -104,7 +104,8 @@ static void widen(double *low, double *high)
 
 static void draw_ticks(const canvas *c)
 {
-    double x_step = round_step(c->x_high - c->x_low, 10), y_step = round_step(c->y_high - c->y_low, 8);
+    double x_step = fmax(1, round_step(c->x_high - c->x_low, 10)); /* epochs and iterations are whole */
+    double y_step = round_step(c->y_high - c->y_low, 8);
     char text[32];
     for (double k = ceil(c->y_low / y_step); k * y_step <= c->y_high; k++) {
         int64_t y = (int64_t)to_y(c, k * y_step);

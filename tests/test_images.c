@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/data.h"
+#include "runtime/font.h"
 #include "runtime/png.h"
 
 static gm_context *context;
@@ -251,6 +252,21 @@ START_TEST(unknown_sources_and_attributes_are_told_at_load)
 }
 END_TEST
 
+START_TEST(letters_are_rectangles_and_tails_hang_below_the_line)
+{
+    for (char letter = '!'; letter <= '~'; letter++) {
+        const char *rows = gm_glyph(letter);
+        int64_t width = gm_glyph_width(rows), height = gm_glyph_height(rows);
+        ck_assert_int_eq((int64_t)strlen(rows), height * (width + 1) - 1);
+        for (int64_t row = 1; row < height; row++)
+            ck_assert_int_eq(rows[row * (width + 1) - 1], ' ');
+        ck_assert_int_eq(height, strchr("gjpqyGJPQY", letter) ? GM_GLYPH_ROWS + 2 : GM_GLYPH_ROWS);
+    }
+    ck_assert_ptr_null(gm_glyph(' '));
+    ck_assert_int_eq(gm_glyph_height(gm_glyph(' ')), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("images");
@@ -258,6 +274,7 @@ int main(void)
     SRunner *runner;
     int failed;
     tcase_add_checked_fixture(cases, setup, teardown);
+    tcase_add_test(cases, letters_are_rectangles_and_tails_hang_below_the_line);
     tcase_add_test(cases, sub_folders_are_labels_in_the_order_of_names);
     tcase_add_test(cases, colours_become_channels_and_grey_and_back);
     tcase_add_test(cases, other_sizes_are_refused_or_scaled);
