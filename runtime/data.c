@@ -186,7 +186,7 @@ gm_status gm_data_find(const gm_data_request *request, const char *file, const c
     GM_TRY(gm_data_check_directory(request));
     const struct {
         const char *directory, *part;
-    } places[] = {{given, ""}, {environment, ""}, {model, "/data"}, {model, ""}, {".", ""}};
+    } places[] = {{given, ""}, {environment, ""}, {model, "/data"}, {model, ""}, {strcmp(model, ".") ? "." : "", ""}};
     gm_text looked;
     gm_text_init(&looked, request->context);
     for (size_t i = 0; i < GM_COUNT(places); i++) {

@@ -89,7 +89,9 @@ gm_status gm_output_evaluation(gm_output *output, gm_trainer *trainer, const cha
     char path[1200];
     gm_text_init(&news, trainer->context);
     each_number(evaluation, &news, add_news);
-    if (news.length)
+    if (news.length && trainer->position.iteration)
+        gm_log(trainer->context, "iteration %lld, %s:%s", (long long)trainer->position.total, name, news.data);
+    else if (news.length)
         gm_log(trainer->context, "epoch %lld, %s:%s", (long long)epoch, name, news.data);
     gm_text_destroy(&news);
     if (!directory)

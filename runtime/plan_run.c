@@ -268,11 +268,13 @@ static void print_buffer(const gm_plan *plan, uint32_t id, const char *role, gm_
                     gm_layout_name(buffer->place == GM_PLACE_STATE && buffer->root == id
                                        ? plan->store->entries[buffer->index].layout
                                        : buffer->layout));
+    if (buffer->value)
+        gm_text_add(text, ", ");
     if (root->place == GM_PLACE_ARENA)
-        gm_text_add(text, ", arena %zu..%zu, alive %u..%u\n", root->offset, root->offset + root->bytes, root->first,
+        gm_text_add(text, "arena %zu..%zu, alive %u..%u\n", root->offset, root->offset + root->bytes, root->first,
                     root->last);
     else
-        gm_text_add(text, ", %s, %zu bytes\n", place_name(root->place), root->bytes);
+        gm_text_add(text, "%s, %zu bytes\n", place_name(root->place), root->bytes);
 }
 
 void gm_plan_print(const gm_plan *plan, gm_text *text)

@@ -119,7 +119,7 @@ static gm_status open_block(gm_run *run)
             run->epoch_rounds = batches / (run->draws_per_round ? run->draws_per_round : 1);
         if (!run->epoch_rounds)
             return gm_fail(trainer->context, GM_ERROR_DATA,
-                           "a round takes %lld batches of %lld examples, but data set '%s' has only %lld batches",
+                           "a round takes %lld batches of %lld examples, but data set '%s' has only %lld",
                            (long long)run->draws_per_round, (long long)trainer->batch, run->block->sets[0],
                            (long long)batches);
     } else if (!run->epoch_rounds) {
