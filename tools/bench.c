@@ -16,9 +16,9 @@ static const option_line options[] = {
     {"batch", BATCH, "N", "the value of N (default: the batch of the file for a step, 1 for a network)"},
     {"runs", RUNS, "K", "timed runs (default: 20)"},
     {"json", JSON, NULL, "one JSON object instead of text"},
-    {"threads", THREADS, "T", "default: one per processor"},
+    {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
-    {"data", DATA, "DIR", "where data sets are looked for first"},
+    {"data", DATA, "DIR", DATA_HELP},
     {0},
 };
 
@@ -305,7 +305,8 @@ static int run(const command *self, int argc, char **argv)
 
 const command command_bench = {
     "bench",
-    "MODEL --step NAME | --network NAME --batch N --runs K [--json] [--threads T] [--math HOW]",
+    "MODEL --step NAME | --network NAME [--batch N] [--runs K] [--json]\n"
+    "                   [--threads T] [--math HOW] [--data DIR]",
     "Measures time and memory of a step or network.",
     options,
     run,

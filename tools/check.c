@@ -4,10 +4,11 @@
 
 #include "tools/gmrun.h"
 
-enum { SET = 256 };
+enum { SET = 256, DATA };
 
 static const option_line options[] = {
-    {"set", SET, "NAME=VALUE", "gives a const of the file another value; may be repeated"},
+    {"set", SET, "NAME=VALUE", SET_HELP},
+    {"data", DATA, "DIR", DATA_HELP},
     {0},
 };
 
@@ -46,6 +47,28 @@ static int64_t trained_elements(const gm_model *model)
     return sum;
 }
 
+/* "chase.gmodel: good: 2 networks, 1 step, 2 trained numbers": what there is none of is left out. */
+static void print_good(const char *file, const gm_model *model)
+{
+    static const struct {
+        gm_part part;
+        const char *title;
+    } parts[] = {
+        {GM_PART_NETWORK, "network"},
+        {GM_PART_STEP, "step"},
+        {GM_PART_SAMPLE, "sample"},
+        {GM_PART_EVALUATION, "evaluation"},
+    };
+    int64_t trained = trained_elements(model);
+    printf("%s: good: ", file);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        size_t count = gm_model_part_count(model, parts[i].part);
+        if (count)
+            printf("%zu %s%s, ", count, parts[i].title, count == 1 ? "" : "s");
+    }
+    printf("%lld trained number%s\n", (long long)trained, trained == 1 ? "" : "s");
+}
+
 static int check(const char *file, const gm_model_options *settings)
 {
     int result = EXIT_FAILED;
@@ -55,10 +78,7 @@ static int check(const char *file, const gm_model_options *settings)
         gm_status status = compile_all(model);
         result = status == GM_OK ? EXIT_DONE : report_failure(context, status);
         if (status == GM_OK)
-            printf("%s: good: %zu networks, %zu steps, %zu samples, %zu evaluations, %lld trained numbers\n", file,
-                   gm_model_part_count(model, GM_PART_NETWORK), gm_model_part_count(model, GM_PART_STEP),
-                   gm_model_part_count(model, GM_PART_SAMPLE), gm_model_part_count(model, GM_PART_EVALUATION),
-                   (long long)trained_elements(model));
+            print_good(file, model);
     }
     gm_model_destroy(model);
     gm_context_destroy(context);
@@ -76,8 +96,11 @@ static int run(const command *self, int argc, char **argv)
     }
     gm_model_options_default(&options_of_model, sizeof options_of_model);
     options_of_model.settings = settings;
-    while ((letter = next_option(self, argc, argv, &value)) == SET)
-        settings[options_of_model.setting_count++] = value;
+    while ((letter = next_option(self, argc, argv, &value)) >= 0)
+        if (letter == DATA)
+            options_of_model.data_directory = value;
+        else
+            settings[options_of_model.setting_count++] = value;
     if (letter == OPTION_HELP)
         result = EXIT_DONE;
     else if (letter == OPTION_END && take_words(self, argc, argv, 1, 1, &file))
@@ -87,5 +110,9 @@ static int run(const command *self, int argc, char **argv)
 }
 
 const command command_check = {
-    "check", "FILE [--set NAME=VALUE]...", "Checks a model file: syntax, names, shapes, gradients.", options, run,
+    "check",
+    "FILE [--set NAME=VALUE]... [--data DIR]",
+    "Checks a model file: syntax, names, shapes, gradients.",
+    options,
+    run,
 };

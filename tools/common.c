@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tools/gmrun.h"
 
@@ -20,12 +21,27 @@ void error_line(const char *format, ...)
     fputc('\n', stderr);
 }
 
+/* "FILE:LINE:COLUMN: " of a file that is there, which editors jump to where it begins the line. */
+static bool begins_with_place(const char *message)
+{
+    char path[PATH_MAX];
+    for (const char *at = strchr(message, ':'); at; at = strchr(at + 1, ':')) {
+        size_t line = strspn(at + 1, "0123456789"), column = 0;
+        if (line && at[line + 1] == ':')
+            column = strspn(at + line + 2, "0123456789");
+        if (column && at[line + column + 2] == ':')
+            return snprintf(path, sizeof path, "%.*s", (int)(at - message), message) < (int)sizeof path &&
+                   !access(path, F_OK);
+    }
+    return false;
+}
+
 int report_failure(const gm_context *context, gm_status status)
 {
     const char *message = gm_context_message(context);
     if (!message[0])
         message = gm_status_name(status);
-    if (strchr(message, '\n')) {
+    if (strchr(message, '\n') || begins_with_place(message)) {
         before_log();
         fprintf(stderr, "%s\n", message); /* diagnostics of a model file: each line says its place */
     } else {

@@ -8,13 +8,13 @@
 enum { DATA = 256, SET, SAMPLES, LIMIT, BATCH, SEED, THREADS, MATH };
 
 static const option_line options[] = {
-    {"data", DATA, "DIR", "the folder of the data sets (default: $GMODEL_DATA, then data/ beside the model)"},
-    {"set", SET, "NAME=VALUE", "gives a const of the file another value; may be repeated"},
+    {"data", DATA, "DIR", DATA_HELP},
+    {"set", SET, "NAME=VALUE", SET_HELP},
     {"samples", SAMPLES, "N", "so many draws instead of the file's `over n draws`"},
     {"limit", LIMIT, "EXAMPLES", "only the first examples of each data set"},
     {"batch", BATCH, "N", "examples at a time, which changes no number (default: the file's batch)"},
     {"seed", SEED, "S", "other random draws"},
-    {"threads", THREADS, "T", "default: one per processor"},
+    {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
     {0},
 };
@@ -185,5 +185,10 @@ static int run(const command *self, int argc, char **argv)
 }
 
 const command command_eval = {
-    "eval", "FILE [NAME...]", "Runs the evaluations of a model or checkpoint and prints what they find.", options, run,
+    "eval",
+    "FILE [NAME]... [--data DIR] [--set NAME=VALUE]... [--samples N] [--limit EXAMPLES]\n"
+    "                  [--batch N] [--seed S] [--threads T] [--math HOW]",
+    "Runs the evaluations of a model or checkpoint and prints what they find.",
+    options,
+    run,
 };

@@ -63,7 +63,10 @@ typedef struct compute_request {
 } compute_request;
 /* The word behind --math; false after an error line. */
 bool read_math(const command *self, const char *word, bool *direct_out);
-#define MATH_HELP "fast (default), or direct: no convolution by transforms, which differ by 5e-6 of the result's size"
+#define DATA_HELP    "where data sets are looked for first (then $GMODEL_DATA, data/ beside the model)"
+#define SET_HELP     "replace a const of the file; may be repeated"
+#define THREADS_HELP "default: one per processor"
+#define MATH_HELP    "fast (default), or direct: no convolution by transforms (they differ by 5e-6)"
 /* A context that logs to stderr; on failure prints and stores the exit status. how NULL: defaults. */
 gm_context *open_context(const compute_request *how, int *exit_out);
 /* Loads; on failure prints and stores the exit status (EXIT_USAGE also when the file cannot be read). */

@@ -14,7 +14,7 @@ enum { OPTIONS_MAX = 24, WORD_MAX = 48 };
 
 void print_command_help(const command *self)
 {
-    printf("usage: gmrun %s %s\n\n%s\n\n", self->name, self->synopsis, self->summary);
+    printf("usage: gmrun %s%s%s\n\n%s\n\n", self->name, self->synopsis[0] ? " " : "", self->synopsis, self->summary);
     for (const option_line *line = self->options; line->name; line++) {
         char left[64];
         int at = isprint(line->letter) ? snprintf(left, sizeof left, "-%c, ", line->letter) : 0;

@@ -12,7 +12,7 @@ static const option_line options[] = {
     {"network", NETWORK, "NAME", "which network or sample (default: the main network)"},
     {"input", INPUT, "NAME=FILE.npy", "the array of one input; repeated for each"},
     {"output-dir", OUTPUT_DIRECTORY, "DIR", "where NAME.npy of each output goes; made if needed"},
-    {"threads", THREADS, "T", "default: one per processor"},
+    {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
     {0},
 };
@@ -281,7 +281,7 @@ static int run(const command *self, int argc, char **argv)
 
 const command command_run = {
     "run",
-    "FILE [--network NAME] --input NAME=FILE.npy ... --output-dir DIR",
+    "FILE [--network NAME] [--input NAME=FILE.npy]... --output-dir DIR [--threads T] [--math HOW]",
     "Runs a network once over NumPy arrays.",
     options,
     run,

@@ -12,7 +12,7 @@ static const option_line options[] = {
     {"output", 'o', "FILE", "a .png grid, or .npy for the numbers (default: grid.png)"},
     {"seed", SEED, "S", "another seed, other pictures"},
     {"sample", SAMPLE, "NAME", "which sample of the file (default: the first that needs no data)"},
-    {"threads", THREADS, "T", "default: one per processor"},
+    {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
     {0},
 };
@@ -58,6 +58,18 @@ static gm_status collect(collection *all, const gm_tensor_view *part, int64_t wa
     return GM_OK;
 }
 
+/* Why what was asked for is no grid of pictures, behind the name of what makes it; NULL: it is one. */
+static const char *objection(const sample_request *request, const gm_session *session, const gm_tensor_view *view)
+{
+    if (request->name && gm_session_input_count(session))
+        return "reads a data set: `gmrun train` writes it";
+    if (!is_rows(view))
+        return "makes one thing, not rows of them: `gmrun run` writes it as .npy";
+    if (view->rank == 2 && view->dims[1] == 2 && ends_with(request->output, ".png"))
+        return "makes points, not pictures: `-o FILE.npy` takes their numbers";
+    return NULL;
+}
+
 /* One run with its own seed: samples have a fixed number of rows and the same draws each time. */
 static gm_status sample_once(const gm_model *model, const sample_request *request, const char *name, uint64_t round,
                              collection *all)
@@ -80,11 +92,11 @@ static gm_status sample_once(const gm_model *model, const sample_request *reques
         status = gm_session_run(session);
     if (status == GM_OK)
         status = gm_session_output(session, 0, &view);
-    if (status == GM_OK && !is_rows(&view)) {
-        error_line("%s makes one thing, not rows of them: `gmrun run` writes it as .npy", name);
+    const char *reason = status == GM_OK ? objection(request, session, &view) : NULL;
+    if (reason) {
+        error_line("%s %s", name, reason);
         all->told = true;
-        gm_session_destroy(session);
-        return GM_ERROR_ARGUMENT;
+        status = GM_ERROR_ARGUMENT;
     }
     if (status == GM_OK)
         status = collect(all, &view, request->count);
@@ -210,7 +222,7 @@ static int run(const command *self, int argc, char **argv)
 
 const command command_sample = {
     "sample",
-    "FILE -n 64 -o grid.png [--seed S] [--sample NAME]",
+    "FILE [-n COUNT] [-o FILE] [--seed S] [--sample NAME] [--threads T] [--math HOW]",
     "Writes pictures made by a model as one grid.",
     options,
     run,

@@ -13,15 +13,15 @@
 enum { DATA = 256, OUT, EPOCHS, STEPS, BATCH, LIMIT, SET, SEED, THREADS, MATH, RESUME, TRACE };
 
 static const option_line options[] = {
-    {"data", DATA, "DIR", "where data sets are looked for first (then $GMODEL_DATA, data/ beside the model)"},
+    {"data", DATA, "DIR", DATA_HELP},
     {"out", OUT, "DIR", "metrics, samples and checkpoint go here (default: runs/<model name>)"},
     {"epochs", EPOCHS, "N", "instead of the epochs of the file"},
     {"steps", STEPS, "N", "stop after N rounds"},
     {"batch", BATCH, "N", "instead of the batch of the file"},
     {"limit", LIMIT, "EXAMPLES", "use only so many examples of each data set"},
-    {"set", SET, "NAME=VALUE", "replace a const of the file; may be repeated"},
+    {"set", SET, "NAME=VALUE", SET_HELP},
     {"seed", SEED, "S", "instead of the seed of the file"},
-    {"threads", THREADS, "T", "default: one per processor"},
+    {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
     {"resume", RESUME, NULL, "continue from DIR/checkpoint.gmodel of --out"},
     {"trace", TRACE, "DIR", "write every input, draw, report and parameter of each round"},
