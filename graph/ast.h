@@ -207,6 +207,7 @@ typedef struct gm_ast_train_entry {
 typedef struct gm_ast_declaration {
     gm_ast_declaration_kind kind;
     gm_location where, end; /* end: the closing brace, for messages */
+    bool onnx;              /* NETWORK, FUNCTION: made of plain ONNX, whose rules its body follows (elaborate_onnx.c) */
     const char **names;     /* networks of one body have several; CONST too, with items */
     size_t name_count;
     gm_ast_attributes attributes;  /* MODEL, OPTIMIZER, DATA_SET, FUNCTION: what it is called with */

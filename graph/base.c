@@ -68,8 +68,10 @@ gm_status gm_diagnose(gm_context *context, gm_location where, const char *format
         return GM_ERROR_MODEL;
     if (context->diagnostics > 1)
         append_text(context, "\n");
-    if (where.file)
+    if (where.file && where.line)
         append_text(context, "%s:%d:%d: ", where.file, where.line, where.column);
+    else if (where.file)
+        append_text(context, "%s: ", where.file);
     va_start(arguments, format);
     append(context, format, arguments);
     va_end(arguments);

@@ -44,5 +44,7 @@ gm_status gm_table_store(gm_pool *pool, const gm_table_use *table, gm_named_tens
 /* Text or binary, by content. */
 typedef enum gm_encoding { GM_ENCODING_TEXT, GM_ENCODING_BINARY } gm_encoding;
 gm_encoding gm_encoding_of(const void *data, size_t bytes);
+/* Whether a binary carries a source text, so that it is a .gmodel and no plain ONNX model. Looks no further. */
+bool gm_container_has_source(const void *data, size_t bytes);
 
 #endif

@@ -1,5 +1,7 @@
 /* Elaboration: the declarations of a file, in the order in which they need each other. */
+#include "graph/container.h"
 #include "graph/elaborate.h"
+#include "graph/onnx_tree.h"
 
 #include "models/prelude.h"
 
@@ -57,7 +59,7 @@ static bool whole_attribute(elaborator *e, const gm_ast_attribute *attribute, in
 
 static bool check_model_attributes(elaborator *e, const gm_ast_declaration *declaration)
 {
-    static const char *const known[] = {"gmodel", "opset", "seed", "main"};
+    static const char *const known[] = {"gmodel", "opset", "seed", "main", "onnx"};
     for (size_t i = 0; i < declaration->attributes.count; i++) {
         const gm_ast_attribute *attribute = &declaration->attributes.items[i];
         const char *name = attribute->name ? attribute->name : "(no name)";
@@ -84,7 +86,8 @@ static void take_model(elaborator *e, const gm_ast_declaration *declaration)
     const gm_ast_attribute *gmodel = attribute_named(&declaration->attributes, "gmodel");
     const gm_ast_attribute *opset = attribute_named(&declaration->attributes, "opset");
     const gm_ast_attribute *seeded = attribute_named(&declaration->attributes, "seed");
-    int64_t version = 1, seed = 0;
+    const gm_ast_attribute *onnx = attribute_named(&declaration->attributes, "onnx");
+    int64_t version = 1, seed = 0, plain = 0;
     e->program->name = declaration->names[0];
     if (!check_model_attributes(e, declaration))
         return;
@@ -96,6 +99,10 @@ static void take_model(elaborator *e, const gm_ast_declaration *declaration)
     if (opset && whole_attribute(e, opset, &e->program->opset) && e->program->opset < 1)
         el_error(e, opset->where, "the opset is a version of ONNX, such as 21; found %lld",
                  (long long)e->program->opset);
+    if (onnx && whole_attribute(e, onnx, &plain) && (plain < 0 || plain > 1))
+        el_error(e, onnx->where, "the attribute 'onnx' must be 0 or 1, found %lld", (long long)plain);
+    for (size_t i = 0; plain == 1 && i < e->file->declaration_count; i++)
+        e->file->declarations[i].onnx = true;
     if (seeded && whole_attribute(e, seeded, &seed))
         e->program->seed = (uint64_t)seed;
 }
@@ -203,7 +210,7 @@ static bool add_callable(elaborator *e, const gm_ast_declaration *declaration, c
         if (e->callables[c].prelude == prelude && e->callables[c].home == home &&
             strcmp(e->callables[c].name, name) == 0)
             el_error(e, declaration->where, "'%s' is declared twice", name);
-    if (!prelude && gm_operator_find_name(name))
+    if (!prelude && !declaration->onnx && gm_operator_find_name(name))
         el_error(e, declaration->where, "'%s' is an operator, which a file cannot replace", name);
     if (!gm_pool_grow(e->pool, (void **)&e->callables, &e->callable_capacity, e->callable_count + 1,
                       sizeof *e->callables)) {
@@ -607,27 +614,51 @@ static bool keep_arguments(gm_program *program, const char *text, size_t bytes, 
     return program->sources[0].name && program->sources[0].text;
 }
 
+/* The text that stands for a binary ONNX model in what is saved: its declarations, without weights. */
+static bool write_source(elaborator *e, const gm_ast_file *onnx)
+{
+    gm_ast_file *file = el_onnx_file(e, onnx, false);
+    gm_source_file *source = &e->program->sources[0];
+    size_t length = strlen(source->name);
+    bool suffix = length > 5 && strcmp(source->name + length - 5, ".onnx") == 0;
+    gm_text text;
+    if (!file)
+        return false;
+    gm_text_init(&text, e->context);
+    gm_ast_print(file, &text);
+    source->text = text.data && !text.failed ? gm_pool_substring(e->pool, text.data, text.length) : NULL;
+    source->bytes = text.length;
+    source->name = gm_pool_printf(e->pool, "%.*s.gmodel", (int)(suffix ? length - 5 : length), source->name);
+    gm_text_destroy(&text);
+    return source->text && source->name;
+}
+
 static gm_status compile(gm_program *program, const char *text, size_t bytes, const char *name,
                          const gm_program_options *options)
 {
     elaborator e = {
         .context = program->context, .pool = program->pool, .program = program, .options = options, .main_path = name};
-    gm_ast_file *file = NULL;
-    if (!keep_arguments(program, text, bytes, name, options))
+    bool binary = gm_encoding_of(text, bytes) == GM_ENCODING_BINARY;
+    gm_ast_file *file = NULL, *onnx;
+    if (!keep_arguments(program, text, binary ? 0 : bytes, name, options))
         return GM_ERROR_MEMORY;
     program->symbols = gm_symbols_create(program->pool);
-    program->opset = 21;
+    program->opset = GM_DEFAULT_OPSET;
     program->name = program->sources[0].name;
     if (!program->symbols)
         return GM_ERROR_MEMORY;
-    GM_TRY(gm_parse(program->pool, program->sources[0].text, bytes, name, &file));
-    if (file->onnx)
-        return gm_fail(program->context, GM_ERROR_UNSUPPORTED,
-                       "%s: is a text of a plain ONNX graph; models of the language begin with `model`", name);
+    if (binary)
+        GM_TRY(gm_onnx_tree(program->pool, text, bytes, gm_pool_string(program->pool, name), &file));
+    else
+        GM_TRY(gm_parse(program->pool, program->sources[0].text, bytes, name, &file));
+    onnx = file->onnx ? file : NULL;
+    if (onnx && !(file = el_onnx_file(&e, file, true)))
+        return e.fatal != GM_OK ? e.fatal : GM_ERROR_UNSUPPORTED;
     e.file = el_with_imports(&e, file, program->sources[0].name);
     if (!e.file)
         return GM_ERROR_MEMORY;
-    return elaborate(&e);
+    GM_TRY(elaborate(&e));
+    return !binary || write_source(&e, onnx) ? GM_OK : GM_ERROR_MEMORY;
 }
 
 gm_status gm_program_compile(gm_context *context, const char *text, size_t bytes, const char *name,

@@ -6,7 +6,10 @@
  *   elaborate_load.c         networks made by load and copy
  *   elaborate_data.c         data sets, the inputs that they feed
  *   elaborate_value.c        literals, conversion to tensors and attributes, diagnostics
- *   elaborate_expression.c   expressions and operator calls
+ *   elaborate_expression.c   expressions
+ *   elaborate_operator.c     operator calls
+ *   elaborate_control.c      If, Loop, Scan
+ *   elaborate_onnx.c         plain ONNX models as declarations of the language
  *   elaborate_call.c         headers, calls of networks and functions, bodies
  *   elaborate_state.c        parameters, buffers, initializers
  *   elaborate_step.c         minimize, update, report, write
@@ -67,6 +70,7 @@ typedef struct el_names {
 typedef struct el_module {
     const gm_ast_file *file;
     el_names consts;
+    int64_t opset;                        /* that its text is written for */
     const char *prefix;                   /* of its names in the program: "FILE:" */
     const struct gm_container *container; /* its tensors; NULL: the program's own checkpoint has them */
 } el_module;
@@ -93,6 +97,7 @@ typedef struct el_count {
 /* One body being evaluated. */
 typedef struct el_frame {
     const struct el_frame *parent;
+    const struct el_frame *outer; /* of a graph within a node: the body around it, whose names it sees; NULL */
     const gm_ast_declaration *declaration;
     el_callable *callable;   /* NULL: step or sample */
     bool prelude;            /* sees no consts of the file */
@@ -243,7 +248,34 @@ el_value el_evaluate_attribute(elaborator *e,
 size_t el_evaluate_many(elaborator *e, const gm_ast_expression *expression, el_value *outputs, size_t wanted);
 /* Path of the next callee of that name in the statement: separator '.' or '/'; numbered when it repeats. */
 const char *el_callee_path(elaborator *e, const char *name, char separator, const char **owner_out);
+/* Where the nodes made next come from. */
+void el_place_node(elaborator *e, gm_location where, const char *path);
+bool el_has_room(elaborator *e, gm_location where); /* false: the model is too large, which was reported */
 gm_value_id el_emit(elaborator *e, const char *name, gm_location where, const gm_value_id *inputs, size_t count);
+
+/* --- elaborate_operator.c --------------------------------------------------------------------------------------------- */
+bool el_is_literal(el_value value);
+bool el_has_point(el_value value); /* a number, or one in the list, is written with a point */
+size_t el_operator_call(elaborator *e, const gm_operator *op, const gm_ast_expression *call, el_value *values,
+                        el_value *outputs, size_t wanted);
+
+/* --- elaborate_onnx.c --------------------------------------------------------------------------------------------------- */
+/* The declarations that a plain ONNX model stands for: `model`, the graph as a network, its functions. With `weights`
+ * parameters carry their tensors, else 0 (for a text). NULL: reported. */
+gm_ast_file *el_onnx_file(elaborator *e, const gm_ast_file *file, bool weights);
+/* What a function of a plain ONNX model is called among the callables: "domain.name:overload". */
+const char *el_onnx_name(elaborator *e, const char *domain, const char *name, const char *overload);
+/* The version of the operators of a domain that the body at hand was written for. */
+int64_t el_opset(const elaborator *e, const char *domain);
+/* Is the body at hand one of plain ONNX? */
+static inline bool el_in_onnx(const elaborator *e)
+{
+    return e->frame && e->frame->declaration && e->frame->declaration->onnx;
+}
+
+/* --- elaborate_control.c ------------------------------------------------------------------------------------------------- */
+/* If, Loop and Scan are carried out here: their graphs become part of the one around them. False: not one of them. */
+bool el_control_call(elaborator *e, const gm_ast_expression *call, el_value *outputs, size_t wanted, size_t *count_out);
 
 /* --- elaborate_call.c -------------------------------------------------------------------------------------------------- */
 el_callable *el_callable_find(const elaborator *e, const char *name);

@@ -4,8 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Plain ONNX calls nothing but its own functions. */
+static el_callable *onnx_function(const elaborator *e, const char *name)
+{
+    for (size_t i = 0; i < e->callable_count; i++)
+        if (e->callables[i].declaration->onnx && e->callables[i].declaration->kind == GM_AST_FUNCTION &&
+            e->callables[i].home == e->frame->scope && strcmp(e->callables[i].name, name) == 0)
+            return &e->callables[i];
+    return NULL;
+}
+
 el_callable *el_callable_find(const elaborator *e, const char *name)
 {
+    if (el_in_onnx(e))
+        return onnx_function(e, name);
     bool prelude_only = e->frame && e->frame->prelude;
     const el_module *home = e->frame ? e->frame->scope : NULL;
     for (int prelude = prelude_only ? 1 : 0; prelude < 2; prelude++)
@@ -28,13 +40,15 @@ void el_offer_callables(const elaborator *e, gm_spelling *spelling)
 {
     const el_module *home = e->frame ? e->frame->scope : NULL;
     for (size_t i = 0; i < e->callable_count; i++)
-        if (e->callables[i].home == home || e->callables[i].prelude)
+        if (el_in_onnx(e) ? e->callables[i].home == home && e->callables[i].declaration->onnx &&
+                                e->callables[i].declaration->kind == GM_AST_FUNCTION
+                          : e->callables[i].home == home || e->callables[i].prelude)
             gm_spelling_offer(spelling, e->callables[i].name);
 }
 
 /* --- Dimensions ----------------------------------------------------------------------------------------------------------- */
 
-static bool is_symbol_name(const gm_ast_expression *expression, const char **name_out)
+static bool is_symbol_name(const elaborator *e, const gm_ast_expression *expression, const char **name_out)
 {
     *name_out = NULL;
     if (expression->kind == GM_AST_STRING)
@@ -43,7 +57,7 @@ static bool is_symbol_name(const gm_ast_expression *expression, const char **nam
         *name_out = expression->parts[0];
     if (!*name_out)
         return false;
-    return expression->kind == GM_AST_STRING || ((*name_out)[0] >= 'A' && (*name_out)[0] <= 'Z');
+    return expression->kind == GM_AST_STRING || el_in_onnx(e) || ((*name_out)[0] >= 'A' && (*name_out)[0] <= 'Z');
 }
 
 typedef enum el_dim_state { EL_DIM_KNOWN, EL_DIM_UNBOUND, EL_DIM_WRONG } el_dim_state;
@@ -52,7 +66,7 @@ typedef enum el_dim_state { EL_DIM_KNOWN, EL_DIM_UNBOUND, EL_DIM_WRONG } el_dim_
 static el_dim_state evaluate_dim(elaborator *e, const gm_ast_dim *dim, gm_dim *dim_out, const char **name_out)
 {
     const char *name;
-    bool symbol = is_symbol_name(dim->expression, &name);
+    bool symbol = is_symbol_name(e, dim->expression, &name);
     el_name *found = name ? el_find(&e->frame->sizes, name) : NULL;
     gm_spelling spelling;
     *name_out = name;
@@ -202,6 +216,35 @@ static bool input_dims(elaborator *e, const gm_ast_parameter *input, int *rank_o
     return true;
 }
 
+/* The tensor that the caller gave for an input whose values must be known. */
+static const gm_tensor *fixed_input(const elaborator *e, const char *name)
+{
+    for (size_t i = 0; e->options && i < e->options->fixed_count; i++)
+        if (strcmp(e->options->fixed[i].name, name) == 0)
+            return e->options->fixed[i].tensor;
+    return NULL;
+}
+
+/* Dimensions are bound to those of the tensor. */
+static el_value fixed_value(elaborator *e, const gm_ast_parameter *input, const gm_tensor *tensor)
+{
+    gm_value_id id = gm_graph_constant(e->graph, tensor);
+    const char *what = gm_pool_printf(e->pool, "the input '%s'", input->name);
+    if (!what)
+        return el_out_of_memory(e);
+    if (el_take_graph_error(e) || !el_match_type(e, input->type, id, true, input->where, what))
+        return el_failed;
+    return el_tensor(id);
+}
+
+static el_value untyped_input(elaborator *e, const gm_ast_parameter *input)
+{
+    if (input->type && input->type->constructor)
+        return el_unsupported(e, input->where, "the input '%s' is a %s; only tensors are supported", input->name,
+                              input->type->constructor);
+    return el_error(e, input->where, "the input '%s' needs a type and a shape, such as float[N, 784]", input->name);
+}
+
 bool el_header_inputs(elaborator *e, const gm_ast_signature *signature)
 {
     bool good = true;
@@ -210,8 +253,11 @@ bool el_header_inputs(elaborator *e, const gm_ast_signature *signature)
         gm_dim dims[GM_MAX_RANK] = {0};
         int rank = 0;
         el_value value = el_failed;
-        if (!input->type || !input->type->type || input->type->any_shape || input->type->constructor) {
-            el_error(e, input->where, "the input '%s' needs a type and a shape, such as float[N, 784]", input->name);
+        const gm_tensor *fixed = fixed_input(e, input->name);
+        if (fixed) {
+            value = fixed_value(e, input, fixed);
+        } else if (!input->type || !input->type->type || input->type->any_shape || input->type->constructor) {
+            untyped_input(e, input);
         } else if (input->default_value) {
             el_unsupported(e, input->where, "an input with a value is not supported: declare '%s' as param or const",
                            input->name);
@@ -350,7 +396,7 @@ static void assign_output(elaborator *e, const gm_ast_statement *statement, size
     el_name *old = el_find(&e->frame->names, name);
     const gm_state_entry *state;
     if (!old || old->value.kind != EL_STATE) {
-        const gm_ast_type *type = statement->output_types ? statement->output_types[index] : NULL;
+        const gm_ast_type *type = statement->output_types && !el_in_onnx(e) ? statement->output_types[index] : NULL;
         if (el_define(e, &e->frame->names, name, value, statement->where) && value.kind == EL_TENSOR && type)
             el_match_type(e, type, value.id, true, statement->where, name);
         return;
@@ -494,10 +540,12 @@ static bool bind_attributes(elaborator *e, el_frame *frame, const gm_ast_express
         const gm_ast_attribute *item = &header->items[i], *given = attribute_of_call(&call->attributes, item->name, i);
         el_value value;
         char text[160];
-        if (!given && !item->value) {
+        if (!given && !item->value && !frame->declaration->onnx) {
             el_error(e, call->where, "'%s' needs the attribute '%s'", frame->callable->name, item->name);
             return false;
         }
+        if (!given && !item->value)
+            continue; /* of plain ONNX: a reference to it is then left out too */
         e->frame = given ? caller : frame;
         value = el_evaluate_attribute(e, given ? given->value : item->value);
         e->frame = caller;
@@ -510,7 +558,8 @@ static bool bind_attributes(elaborator *e, el_frame *frame, const gm_ast_express
         }
         if (item->type && strcmp(item->type, "float") == 0 && value.kind == EL_NUMBER)
             value = el_real(value.number);
-        if (!el_define(e, &frame->names, item->name, value, item->where))
+        const char *name = frame->declaration->onnx ? gm_pool_printf(e->pool, "@%s", item->name) : item->name;
+        if (!name || !el_define(e, &frame->names, name, value, item->where))
             return false;
     }
     return true;
@@ -614,7 +663,8 @@ static bool check_call(elaborator *e, const el_callable *callable, const gm_ast_
         el_error(e, call->where, "calls are nested more than %d deep", EL_MAX_CALL_DEPTH);
         return false;
     }
-    if (call->item_count != signature->input_count) {
+    if (callable->declaration->onnx ? call->item_count > signature->input_count
+                                    : call->item_count != signature->input_count) {
         el_error(e, call->where, "'%s' takes %zu input%s, found %zu", callable->name, signature->input_count,
                  signature->input_count == 1 ? "" : "s", call->item_count);
         return false;
@@ -659,7 +709,8 @@ size_t el_call(elaborator *e, el_callable *callable, const gm_ast_expression *ca
     el_frame *caller = e->frame;
     bool network = callable->declaration->kind == GM_AST_NETWORK;
     el_frame frame = {.parent = caller, .declaration = callable->declaration, .callable = callable};
-    el_value *values = gm_pool_array(e->pool, call->item_count + 1, sizeof *values);
+    size_t inputs = callable->declaration->signature.input_count;
+    el_value *values = gm_pool_array(e->pool, inputs + call->item_count + 1, sizeof *values);
     gm_location call_site = e->call_site;
     size_t count = 0;
     if (!values) {
@@ -675,6 +726,8 @@ size_t el_call(elaborator *e, el_callable *callable, const gm_ast_expression *ca
     for (size_t i = 0; i < call->item_count; i++)
         if ((values[i] = el_evaluate(e, call->items[i])).kind == EL_FAILED)
             return 0;
+    for (size_t i = call->item_count; i < inputs; i++)
+        values[i].kind = EL_ABSENT;
     frame.prelude = callable->prelude;
     frame.scope = callable->scope;
     frame.made = caller->made;
@@ -732,6 +785,7 @@ gm_graph *el_network_graph(elaborator *e, el_callable *callable, bool training)
     }
     el_graph_begin(e, graph, declaration);
     graph->training = training;
+    graph->eager = declaration->onnx;
     frame.path = callable->name;
     frame.scope = callable->scope;
     enter_network(e, &frame);

@@ -1,9 +1,9 @@
-/* Elaboration: expressions and calls of operators. */
+/* Elaboration: expressions and the choice of what a call means. */
 #include "graph/elaborate.h"
 
 #include <string.h>
 
-static void place(elaborator *e, gm_location where, const char *path)
+void el_place_node(elaborator *e, gm_location where, const char *path)
 {
     e->graph->where = el_place(e, where);
     e->graph->path = path;
@@ -43,7 +43,7 @@ const char *el_callee_path(elaborator *e, const char *name, char separator, cons
     return path;
 }
 
-static bool has_room(elaborator *e, gm_location where)
+bool el_has_room(elaborator *e, gm_location where)
 {
     if (e->fatal == GM_OK && ++e->work > EL_MAX_WORK) {
         el_error(e, where, "the model has more than %d nodes and calls", EL_MAX_WORK);
@@ -61,9 +61,9 @@ gm_value_id el_emit(elaborator *e, const char *name, gm_location where, const gm
         el_out_of_memory(e);
         return 0;
     }
-    if (!has_room(e, where))
+    if (!el_has_room(e, where))
         return 0;
-    place(e, where, path);
+    el_place_node(e, where, path);
     id = gm_emit(e->graph, name, inputs, count, NULL, 0);
     return el_take_graph_error(e) ? 0 : id;
 }
@@ -151,6 +151,8 @@ static el_value name_value(elaborator *e, const char *name, gm_location where)
 {
     el_value value;
     el_name *found = e->frame ? el_find(&e->frame->names, name) : NULL;
+    for (const el_frame *outer = e->frame ? e->frame->outer : NULL; outer && !found; outer = outer->outer)
+        found = el_find(&outer->names, name);
     if (!found && e->frame)
         found = el_find(&e->frame->sizes, name);
     if (!found)
@@ -197,227 +199,7 @@ static el_value path_value(elaborator *e, const gm_ast_expression *expression)
     return el_error(e, expression->where, "there is no parameter '%s'%s", path, el_hint(e, &spelling));
 }
 
-/* --- Operators ------------------------------------------------------------------------------------------------------------ */
-
-/* Inputs whose literals take the type of the other inputs of the set; elementwise operators: all. */
-static const struct {
-    const char *name;
-    unsigned inputs;
-} same_type_inputs[] = {
-    {"Concat", ~0u}, {"Gemm", 7u}, {"MatMul", 3u}, {"PRelu", 3u}, {"Pad", 5u},
-    {"Range", 7u},   {"Mod", 3u},  {"Sum", ~0u},   {"Mean", ~0u}, {"Mod", 3u},
-};
-
-static unsigned literal_group(const gm_operator *op)
-{
-    if (strcmp(op->name, "Where") == 0)
-        return 6u;
-    if (op->flags & GM_OP_ELEMENTWISE)
-        return ~0u;
-    for (size_t i = 0; i < GM_COUNT(same_type_inputs); i++)
-        if (strcmp(same_type_inputs[i].name, op->name) == 0)
-            return same_type_inputs[i].inputs;
-    return 1u;
-}
-
-static bool is_literal(el_value value)
-{
-    return value.kind == EL_NUMBER || value.kind == EL_LIST || value.kind == EL_DIM;
-}
-
-static bool list_has_point(el_value value)
-{
-    for (size_t i = 0; value.kind == EL_LIST && i < value.count; i++)
-        if (list_has_point(value.items[i]))
-            return true;
-    return value.kind == EL_NUMBER && value.is_float;
-}
-
-/* The type for literals of the group, from its first tensor, else from the literals and what the operator takes. */
-static gm_type literal_type(elaborator *e, const gm_operator *op, const el_value *values, size_t count, unsigned group)
-{
-    bool point = false;
-    for (size_t i = 0; i < count; i++) {
-        if (!(group & (1u << (i < 31 ? i : 31))))
-            continue;
-        if (values[i].kind == EL_TENSOR)
-            return gm_value_of(e->graph, values[i].id)->type;
-        if (values[i].kind == EL_STATE)
-            return e->program->states[values[i].state].type;
-        point = point || list_has_point(values[i]);
-    }
-    if (op->types && !(op->types & GM_TYPES(GM_INT64)) && (op->types & GM_TYPES(GM_FLOAT)) && (group & 1u))
-        return GM_FLOAT;
-    return point ? GM_FLOAT : GM_INT64;
-}
-
-static bool operator_inputs(elaborator *e, const gm_operator *op, el_value *values, size_t count, gm_value_id *inputs,
-                            gm_location where)
-{
-    unsigned group = literal_group(op);
-    gm_type type = literal_type(e, op, values, count, group);
-    for (size_t i = 0; i < count; i++) {
-        bool grouped = group & (1u << (i < 31 ? i : 31));
-        gm_type wanted = grouped ? type : GM_TYPE_UNDEFINED;
-        if (strcmp(op->name, "Dropout") == 0 && i > 0)
-            wanted = i == 1 ? GM_FLOAT : GM_BOOL;
-        if (values[i].kind == EL_ABSENT)
-            continue;
-        inputs[i] = el_to_tensor(e, values[i], is_literal(values[i]) ? wanted : GM_TYPE_UNDEFINED, where);
-        if (!inputs[i])
-            return false;
-    }
-    return true;
-}
-
-static const gm_attribute_schema *find_schema(const gm_operator *op, const char *name)
-{
-    for (size_t i = 0; i < op->attribute_count; i++)
-        if (strcmp(op->attributes[i].name, name) == 0)
-            return &op->attributes[i];
-    return NULL;
-}
-
-static bool has_size(el_value value)
-{
-    for (size_t i = 0; value.kind == EL_LIST && i < value.count; i++)
-        if (has_size(value.items[i]))
-            return true;
-    return value.kind == EL_DIM;
-}
-
-static bool operator_attribute(elaborator *e, const gm_operator *op, const gm_ast_attribute *item, gm_attribute *out)
-{
-    const gm_attribute_schema *schema = item->name ? find_schema(op, item->name) : NULL;
-    bool random = (op->flags & GM_OP_RANDOM) != 0, shape;
-    gm_spelling spelling;
-    el_value value;
-    if (!item->name) {
-        el_error(e, item->where, "attributes of the operator %s must be written with their names: <name = value>",
-                 op->name);
-        return false;
-    }
-    if (!schema) {
-        gm_spelling_init(&spelling, item->name);
-        for (size_t i = 0; i < op->attribute_count; i++)
-            gm_spelling_offer(&spelling, op->attributes[i].name);
-        el_error(e, item->where, "the operator %s has no attribute '%s'%s", op->name, item->name,
-                 el_hint(e, &spelling));
-        return false;
-    }
-    if (item->value && item->value->kind == GM_AST_TENSOR && item->value->tensor) {
-        *out = gm_attribute_tensor(item->name, item->value->tensor);
-        return true;
-    }
-    value = el_evaluate_attribute(e, item->value);
-    shape = random && strcmp(item->name, "shape") == 0;
-    if (has_size(value) && !shape) {
-        el_error(e, item->where, "attribute '%s' must be known at load, but holds a size that changes with the batch",
-                 item->name);
-        return false;
-    }
-    bool seed = random && strcmp(item->name, "seed") == 0;
-    return el_to_attribute(e, item->name, seed ? GM_ATTRIBUTE_INT : (int)schema->kind, value, item->where, out);
-}
-
-/* All attributes, with room for one more. */
-static gm_attribute *operator_attributes(elaborator *e, const gm_operator *op, const gm_ast_attributes *written,
-                                         size_t *count_out)
-{
-    gm_attribute *attributes = gm_pool_array(e->pool, written->count + 2, sizeof *attributes);
-    bool good = true;
-    if (!attributes) {
-        el_out_of_memory(e);
-        return NULL;
-    }
-    for (size_t i = 0; i < written->count; i++)
-        good = operator_attribute(e, op, &written->items[i], &attributes[i]) && good;
-    *count_out = written->count;
-    return good ? attributes : NULL;
-}
-
-static bool check_arity(elaborator *e, const gm_operator *op, gm_location where, size_t inputs, size_t outputs)
-{
-    size_t least, most, least_out, most_out;
-    gm_operator_arity(op, &least, &most, &least_out, &most_out);
-    if (inputs < least || inputs > most) {
-        if (most == SIZE_MAX)
-            el_error(e, where, "the operator %s takes at least %zu input%s (%s), found %zu", op->name, least,
-                     least == 1 ? "" : "s", op->inputs, inputs);
-        else if (least == most)
-            el_error(e, where, "the operator %s takes %zu input%s%s%s%s, found %zu", op->name, least,
-                     least == 1 ? "" : "s", least ? " (" : "", least ? op->inputs : "", least ? ")" : "", inputs);
-        else
-            el_error(e, where, "the operator %s takes %zu to %zu inputs (%s), found %zu", op->name, least, most,
-                     op->inputs, inputs);
-        return false;
-    }
-    if (outputs <= most_out)
-        return true;
-    el_error(e, where, "the operator %s has %zu output%s (%s), but %zu names stand before '='", op->name, most_out,
-             most_out == 1 ? "" : "s", op->outputs, outputs);
-    return false;
-}
-
-/* Writes the mode that BatchNormalization and Dropout follow. Returns the number of outputs there are in that mode. */
-static size_t follow_mode(elaborator *e, const gm_operator *op, gm_attribute *attributes, size_t *attribute_count,
-                          gm_value_id *inputs, size_t *input_count, size_t wanted)
-{
-    bool training = e->frame->training;
-    if (strcmp(op->name, "BatchNormalization") == 0) {
-        const gm_attribute *written = NULL;
-        for (size_t i = 0; i < *attribute_count; i++)
-            if (strcmp(attributes[i].name, "training_mode") == 0)
-                written = &attributes[i];
-        if (written)
-            training = written->i != 0;
-        else
-            attributes[(*attribute_count)++] = gm_attribute_int("training_mode", training);
-        return training || wanted < 1 ? wanted : 1;
-    }
-    if (strcmp(op->name, "Dropout") == 0 && (*input_count < 3 || !inputs[2])) {
-        inputs[2] = gm_const_scalar(e->graph, GM_BOOL, training);
-        *input_count = 3;
-    }
-    return wanted;
-}
-
-static size_t operator_call(elaborator *e, const gm_operator *op, const gm_ast_expression *call, el_value *values,
-                            el_value *outputs, size_t wanted)
-{
-    size_t count = call->item_count, attribute_count = 0, present;
-    gm_value_id *inputs = gm_pool_array(e->pool, count + 4, sizeof *inputs);
-    gm_value_id *ids = gm_pool_array(e->pool, wanted + 1, sizeof *ids);
-    gm_attribute *attributes;
-    const char *path, *full;
-    if (!inputs || !ids) {
-        el_out_of_memory(e);
-        return 0;
-    }
-    if (!check_arity(e, op, call->where, count, wanted))
-        return 0;
-    attributes = operator_attributes(e, op, &call->attributes, &attribute_count);
-    if (!attributes || !(path = el_callee_path(e, op->name, '.', NULL)) || !has_room(e, call->where))
-        return 0;
-    place(e, call->where, path);
-    if (!operator_inputs(e, op, values, count, inputs, call->where))
-        return 0;
-    while (count && !inputs[count - 1])
-        count--;
-    present = follow_mode(e, op, attributes, &attribute_count, inputs, &count, wanted);
-    full = op->domain[0] ? gm_pool_printf(e->pool, "%s.%s", op->domain, op->name) : op->name;
-    if (!full) {
-        el_out_of_memory(e);
-        return 0;
-    }
-    place(e, call->where, path);
-    gm_emit_many(e->graph, full, inputs, count, attributes, attribute_count, ids, present);
-    if (el_take_graph_error(e))
-        return 0;
-    for (size_t i = 0; i < wanted; i++)
-        outputs[i] = i < present && ids[i] ? el_tensor(ids[i]) : (el_value){.kind = EL_ABSENT};
-    return wanted;
-}
+/* --- gradient, detach --- */
 
 /* gradient(y, x): d sum(y) / d x, of the shape of x. */
 static el_value gradient_call(elaborator *e, const gm_ast_expression *call, el_value *values)
@@ -426,7 +208,7 @@ static el_value gradient_call(elaborator *e, const gm_ast_expression *call, el_v
     const char *path;
     if (call->item_count != 2)
         return el_error(e, call->where, "gradient takes 2 inputs (y, x), found %zu", call->item_count);
-    if (is_literal(values[1]) || is_literal(values[0]))
+    if (el_is_literal(values[1]) || el_is_literal(values[0]))
         return el_error(e, call->where, "gradient takes two values of the graph, found a number");
     y = el_to_tensor(e, values[0], GM_TYPE_UNDEFINED, call->where);
     x = el_to_tensor(e, values[1], GM_TYPE_UNDEFINED, call->where);
@@ -434,7 +216,7 @@ static el_value gradient_call(elaborator *e, const gm_ast_expression *call, el_v
         return el_failed;
     if (e->broken)
         return el_failed; /* the graph may hold half a node: nothing can be differentiated */
-    place(e, call->where, path);
+    el_place_node(e, call->where, path);
     if (gm_autodiff(e->graph, &y, NULL, 1, &x, 1, &gradient) == GM_OK && !gradient)
         gradient = gm_zeros_like(e->graph, x);
     return el_take_graph_error(e) ? el_failed : el_tensor(gradient);
@@ -474,7 +256,7 @@ static const gm_operator *find_operator(elaborator *e, const char *name)
 {
     const gm_operator *op = gm_operator_find_name(name);
     const char *full;
-    if (op || strchr(name, '.'))
+    if (op || strchr(name, '.') || el_in_onnx(e))
         return op;
     full = gm_pool_printf(e->pool, "gmodel.%s", name);
     return full ? gm_operator_find_name(full) : NULL;
@@ -493,6 +275,7 @@ static bool evaluate_arguments(elaborator *e, const gm_ast_expression *call, el_
 static size_t evaluate_named_call(elaborator *e, const gm_ast_expression *call, el_value *outputs, size_t wanted)
 {
     const char *name = el_join(e, call->parts, call->part_count);
+    bool onnx = el_in_onnx(e);
     el_callable *callable;
     const gm_operator *op;
     el_value *values;
@@ -503,15 +286,20 @@ static size_t evaluate_named_call(elaborator *e, const gm_ast_expression *call, 
                  name);
         return 0;
     }
+    if (onnx && call->overload && !(name = el_onnx_name(e, "", name, call->overload)))
+        return 0;
     callable = el_callable_find(e, name);
     if (callable)
         return el_call(e, callable, call, outputs, wanted);
+    size_t count;
+    if (el_control_call(e, call, outputs, wanted, &count))
+        return count;
     values = gm_pool_array(e->pool, call->item_count + 1, sizeof *values);
     if (!values) {
         el_out_of_memory(e);
         return 0;
     }
-    if (strcmp(name, "gradient") == 0 || strcmp(name, "detach") == 0) {
+    if (!onnx && (strcmp(name, "gradient") == 0 || strcmp(name, "detach") == 0)) {
         if (call->attributes.count) {
             el_error(e, call->attributes.items[0].where, "'%s' has no attributes", name);
             return 0;
@@ -532,7 +320,7 @@ static size_t evaluate_named_call(elaborator *e, const gm_ast_expression *call, 
         el_error(e, call->where, "'%s' updates parameters: it stands behind `with` of a minimize", name);
         return 0;
     }
-    return evaluate_arguments(e, call, values) ? operator_call(e, op, call, values, outputs, wanted) : 0;
+    return evaluate_arguments(e, call, values) ? el_operator_call(e, op, call, values, outputs, wanted) : 0;
 }
 
 /* Inside the arguments of a call sizes are numbers again, wherever the call stands. */
@@ -640,11 +428,11 @@ static el_value binary(elaborator *e, const gm_ast_expression *expression)
         return el_arithmetic(e, expression->op, a, b, expression->where);
     if (!e->graph)
         return el_error(e, expression->where, "a constant is made of numbers, consts and + - * / ^");
-    if (!is_literal(a))
+    if (!el_is_literal(a))
         type = value_type(e, a);
-    else if (!is_literal(b))
+    else if (!el_is_literal(b))
         type = value_type(e, b);
-    else if ((is_scalar_constant(a) && is_scalar_constant(b)) || list_has_point(a) || list_has_point(b))
+    else if ((is_scalar_constant(a) && is_scalar_constant(b)) || el_has_point(a) || el_has_point(b))
         type = GM_FLOAT;
     inputs[0] = el_to_tensor(e, a, type, expression->where);
     inputs[1] = inputs[0] ? el_to_tensor(e, b, type, expression->where) : 0;
@@ -670,6 +458,13 @@ static el_value list_value(elaborator *e, const gm_ast_expression *expression, b
     }
     e->whole_sizes = whole_sizes;
     return good ? list : el_failed;
+}
+
+/* @name: an attribute of the function. */
+static el_value reference_value(elaborator *e, const gm_ast_expression *expression)
+{
+    const char *name = el_in_onnx(e) ? gm_pool_printf(e->pool, "@%s", expression->text) : expression->text;
+    return name ? name_value(e, name, expression->where) : el_out_of_memory(e);
 }
 
 static el_value evaluate(elaborator *e, const gm_ast_expression *expression, bool attribute)
@@ -705,9 +500,9 @@ static el_value evaluate(elaborator *e, const gm_ast_expression *expression, boo
         }
         return el_unsupported(e, expression->where, "a tensor of this kind cannot stand here");
     case GM_AST_REFERENCE:
-        return name_value(e, expression->text, expression->where);
+        return reference_value(e, expression);
     default:
-        return el_unsupported(e, expression->where, "attributes that are graphs (If, Loop, Scan) are not supported");
+        return el_unsupported(e, expression->where, "a graph stands only in the attributes of If, Loop and Scan");
     }
 }
 

@@ -46,6 +46,18 @@ static bool is_loaded(const elaborator *e)
     return false;
 }
 
+static int64_t opset_of(const gm_ast_file *file)
+{
+    for (size_t i = 0; i < file->declaration_count; i++) {
+        const gm_ast_attributes *attributes = &file->declarations[i].attributes;
+        for (size_t k = 0; file->declarations[i].kind == GM_AST_MODEL && k < attributes->count; k++)
+            if (attributes->items[k].name && strcmp(attributes->items[k].name, "opset") == 0 &&
+                attributes->items[k].value && attributes->items[k].value->kind == GM_AST_NUMBER)
+                return attributes->items[k].value->integer;
+    }
+    return GM_DEFAULT_OPSET;
+}
+
 /* Parses the text of the loaded file, evaluates its consts and adds its callables. e->prefix and e->container are set. */
 static bool fill_module(elaborator *e, el_module *module, const char *path, const char *text, size_t bytes)
 {
@@ -56,6 +68,7 @@ static bool fill_module(elaborator *e, el_module *module, const char *path, cons
     if (!file || (e->container && !is_loaded(e) && !keep_settings(e, e->container)))
         return false;
     module->file = file;
+    module->opset = opset_of(file);
     module->container = e->container;
     module->prefix = e->prefix;
     e->consts = (el_names){0};

@@ -35,6 +35,13 @@ bool gm_onnx_tensor_bytes(gm_type type, size_t rank, const int64_t *dims, size_t
 bool gm_onnx_is_little_endian(void);
 void gm_onnx_swap_bytes(void *data, size_t bytes, size_t size);
 
+/* Unpacks a model into `pool`, whose fields are then safe to read: the wire format was checked first. It has an ir_version
+ * and a graph. */
+gm_status gm_onnx_unpack(gm_pool *pool, const void *data, size_t bytes, const char *name,
+                         const Onnx__ModelProto **model_out);
+/* A tensor of a message that was unpacked into `pool`, where its bytes stay. `file` is for messages. */
+gm_status gm_onnx_read_tensor(gm_pool *pool, const char *file, const Onnx__TensorProto *proto, gm_tensor **tensor_out);
+
 /* The digest of a view: 64-bit FNV-1a over the graph, its initializers without their data, and the functions. */
 gm_status gm_onnx_digest(gm_context *context, const Onnx__GraphProto *graph, Onnx__FunctionProto *const *functions,
                          size_t function_count, char digest_out[GM_ONNX_DIGEST_TEXT]);

@@ -2,6 +2,7 @@
  * strings), protobuf-c then unpacks into the caller's pool within a budget, and the result is checked field by field.
  * Tensors stay where protobuf-c put their bytes, so that a file costs its own size once more and little else. */
 #include "graph/onnx_proto.h"
+#include "graph/onnx_tree.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -125,11 +126,11 @@ static void check_message(cursor *c, const ProtobufCMessageDescriptor *type, con
     c->end = outer;
 }
 
-static gm_status check_wire(const reader *r, const void *data, size_t bytes)
+static gm_status check_wire(const reader *r, const ProtobufCMessageDescriptor *type, const void *data, size_t bytes)
 {
     const unsigned char *start = data;
     cursor c = {start, start, start + bytes, NULL};
-    check_message(&c, &onnx__model_proto__descriptor, start + bytes, 0);
+    check_message(&c, type, start + bytes, 0);
     if (!c.trouble)
         return GM_OK;
     return gm_fail(r->context, GM_ERROR_MODEL, "%s: damaged or not a model: %s (near byte %zu of %zu)", r->name,
@@ -160,17 +161,20 @@ static void release(void *user, void *memory)
     (void)memory;
 }
 
-static gm_status unpack(reader *r, const void *data, size_t bytes)
+/* Checks the wire format, then unpacks a message of that type. */
+static gm_status unpack(reader *r, const ProtobufCMessageDescriptor *type, const void *data, size_t bytes,
+                        const void **message_out)
 {
     ProtobufCAllocator allocator = {allocate, release, r};
+    GM_TRY(check_wire(r, type, data, bytes));
     r->budget = bytes * BUDGET_FACTOR + BUDGET_BYTES;
-    r->model = onnx__model_proto__unpack(&allocator, bytes, data);
+    *message_out = protobuf_c_message_unpack(type, &allocator, bytes, data);
     if (r->no_memory)
         return GM_ERROR_MEMORY;
     if (r->budget_exceeded)
         return gm_fail(r->context, GM_ERROR_MODEL,
                        "%s: damaged or not a model: it asks for far more memory than its size", r->name);
-    if (!r->model)
+    if (!*message_out)
         return gm_fail(r->context, GM_ERROR_MODEL, "%s: damaged or not a model: a field has the wrong encoding",
                        r->name);
     return GM_OK;
@@ -201,6 +205,11 @@ static typed_data typed_data_of(const Onnx__TensorProto *proto, gm_type type)
     }
 }
 
+static const char *label(const Onnx__TensorProto *proto)
+{
+    return proto->name ? proto->name : "";
+}
+
 /* The low bytes of each entry: 16-bit floats are stored by their bits. */
 static gm_status copy_typed_data(reader *r, const Onnx__TensorProto *proto, size_t bytes, gm_tensor *tensor)
 {
@@ -209,7 +218,7 @@ static gm_status copy_typed_data(reader *r, const Onnx__TensorProto *proto, size
     unsigned char *to;
     if (from.count != bytes / each)
         return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has %zu elements, its shape needs %zu", r->name,
-                       proto->name, from.count, bytes / each);
+                       label(proto), from.count, bytes / each);
     if (!(to = gm_pool_alloc(r->pool, bytes ? bytes : 1)))
         return GM_ERROR_MEMORY;
     for (size_t i = 0; i < from.count; i++) {
@@ -220,12 +229,36 @@ static gm_status copy_typed_data(reader *r, const Onnx__TensorProto *proto, size
     return GM_OK;
 }
 
+/* As an array of const char *; a text ends at its first zero byte. */
+static gm_status take_strings(reader *r, const Onnx__TensorProto *proto, gm_tensor *tensor)
+{
+    const char **texts = gm_pool_array(r->pool, proto->n_string_data + 1, sizeof *texts);
+    size_t count = 1;
+    if (!texts)
+        return GM_ERROR_MEMORY;
+    for (size_t i = 0; i < proto->n_dims && count; i++)
+        count = proto->dims[i] < 0 || (size_t)proto->dims[i] > GM_ONNX_MAX_BYTES / count
+                    ? SIZE_MAX
+                    : count * (size_t)proto->dims[i];
+    if (count != proto->n_string_data)
+        return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has %zu texts, which is not what its shape needs",
+                       r->name, label(proto), proto->n_string_data);
+    for (size_t i = 0; i < count; i++)
+        if (!(texts[i] =
+                  gm_pool_substring(r->pool, (const char *)proto->string_data[i].data, proto->string_data[i].len)))
+            return GM_ERROR_MEMORY;
+    tensor->data = texts;
+    return GM_OK;
+}
+
 static gm_status take_data(reader *r, const Onnx__TensorProto *proto, gm_tensor *tensor)
 {
     size_t bytes, used = 0;
+    if (tensor->type == GM_STRING)
+        return take_strings(r, proto, tensor);
     if (!gm_onnx_tensor_bytes(tensor->type, proto->n_dims, proto->dims, &bytes))
         return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has a shape that no file holds", r->name,
-                       proto->name);
+                       label(proto));
     used += proto->n_float_data > 0;
     used += proto->n_int32_data > 0;
     used += proto->n_int64_data > 0;
@@ -234,12 +267,12 @@ static gm_status take_data(reader *r, const Onnx__TensorProto *proto, gm_tensor 
     used += proto->n_string_data > 0;
     used += proto->has_raw_data && proto->raw_data.len > 0;
     if (used > 1)
-        return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has its elements twice", r->name, proto->name);
+        return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has its elements twice", r->name, label(proto));
     if (used == 1 && proto->raw_data.len == 0)
         return copy_typed_data(r, proto, bytes, tensor);
     if (proto->raw_data.len != bytes)
         return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has %zu bytes of data, its shape needs %zu",
-                       r->name, proto->name, proto->raw_data.len, bytes);
+                       r->name, label(proto), proto->raw_data.len, bytes);
     tensor->data = bytes ? proto->raw_data.data : gm_pool_alloc(r->pool, 1);
     if (!gm_onnx_is_little_endian())
         gm_onnx_swap_bytes(tensor->data, bytes, gm_type_bytes(tensor->type));
@@ -251,7 +284,7 @@ static gm_status check_bool(reader *r, const Onnx__TensorProto *proto, const gm_
     const unsigned char *data = tensor->data;
     for (size_t i = 0; i < gm_tensor_bytes(tensor); i++)
         if (data[i] > 1)
-            return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' is bool but holds %d", r->name, proto->name,
+            return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' is bool but holds %d", r->name, label(proto),
                            data[i]);
     return GM_OK;
 }
@@ -261,16 +294,16 @@ static gm_status read_tensor(reader *r, const Onnx__TensorProto *proto, gm_tenso
     gm_tensor *tensor = gm_pool_alloc(r->pool, sizeof *tensor);
     if (!tensor)
         return GM_ERROR_MEMORY;
-    if (!proto->has_data_type || gm_type_bytes((gm_type)proto->data_type) == 0)
+    if (!proto->has_data_type || !gm_type_find((gm_type)proto->data_type))
         return gm_fail(r->context, GM_ERROR_UNSUPPORTED, "%s: tensor '%s' has type %d, which is not supported", r->name,
-                       proto->name, proto->has_data_type ? (int)proto->data_type : 0);
+                       label(proto), proto->has_data_type ? (int)proto->data_type : 0);
     if (proto->n_dims > GM_MAX_RANK)
         return gm_fail(r->context, GM_ERROR_UNSUPPORTED, "%s: tensor '%s' has %zu dimensions, at most %d are supported",
-                       r->name, proto->name, proto->n_dims, GM_MAX_RANK);
+                       r->name, label(proto), proto->n_dims, GM_MAX_RANK);
     if (proto->n_external_data || proto->segment ||
         (proto->has_data_location && proto->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT))
         return gm_fail(r->context, GM_ERROR_UNSUPPORTED,
-                       "%s: tensor '%s' lies in another file: store it inside the model", r->name, proto->name);
+                       "%s: tensor '%s' lies in another file: store it inside the model", r->name, label(proto));
     tensor->type = (gm_type)proto->data_type;
     tensor->rank = (int)proto->n_dims;
     for (size_t i = 0; i < proto->n_dims; i++)
@@ -280,6 +313,27 @@ static gm_status read_tensor(reader *r, const Onnx__TensorProto *proto, gm_tenso
         GM_TRY(check_bool(r, proto, tensor));
     *out = tensor;
     return GM_OK;
+}
+
+gm_status gm_onnx_read_tensor(gm_pool *pool, const char *file, const Onnx__TensorProto *proto, gm_tensor **tensor_out)
+{
+    reader r = {.pool = pool, .context = gm_pool_context(pool), .name = file};
+    return read_tensor(&r, proto, tensor_out);
+}
+
+gm_status gm_onnx_tensor(gm_pool *pool, const void *data, size_t bytes, const char *name, gm_tensor **tensor_out,
+                         const char **name_out)
+{
+    reader r = {.pool = pool, .context = gm_pool_context(pool), .name = name};
+    const void *message = NULL;
+    const Onnx__TensorProto *proto;
+    if (bytes > GM_ONNX_MAX_BYTES)
+        return gm_fail(r.context, GM_ERROR_UNSUPPORTED, "%s: tensors of more than 2 GiB are not supported", name);
+    GM_TRY(unpack(&r, &onnx__tensor_proto__descriptor, data, bytes, &message));
+    proto = message;
+    if (name_out)
+        *name_out = proto->name ? proto->name : "";
+    return read_tensor(&r, proto, tensor_out);
 }
 
 static gm_status read_initializers(reader *r, const Onnx__GraphProto *graph, gm_named_tensor **tensors_out,
@@ -301,6 +355,9 @@ static gm_status read_initializers(reader *r, const Onnx__GraphProto *graph, gm_
         if (!added)
             return gm_fail(r->context, GM_ERROR_MODEL, "%s: two tensors are named '%s'", r->name, proto->name);
         GM_TRY(read_tensor(r, proto, &tensor));
+        if (tensor->type == GM_STRING)
+            return gm_fail(r->context, GM_ERROR_UNSUPPORTED, "%s: tensor '%s' has type %d, which is not supported",
+                           r->name, proto->name, GM_STRING);
         tensors[i] = (gm_named_tensor){proto->name, tensor};
     }
     *tensors_out = tensors;
@@ -309,6 +366,33 @@ static gm_status read_initializers(reader *r, const Onnx__GraphProto *graph, gm_
 }
 
 /* --- Metadata ------------------------------------------------------------------------------------------------------ */
+
+#define METADATA_PROPS 14 /* field of ModelProto */
+
+bool gm_container_has_source(const void *data, size_t bytes)
+{
+    const unsigned char *start = data;
+    cursor c = {start, start, start + bytes, NULL};
+    size_t prefix = strlen(GM_ONNX_SOURCE_KEY);
+    while (c.at < c.end && !c.trouble) {
+        uint64_t tag = read_varint(&c), length;
+        if ((tag & 7) == 0) {
+            read_varint(&c);
+        } else if ((tag & 7) == 1 || (tag & 7) == 5) {
+            skip(&c, (tag & 7) == 1 ? 8 : 4);
+        } else if ((tag & 7) == 2) {
+            length = read_varint(&c);
+            /* The key comes first in an entry: its tag, its length, its bytes. */
+            if (tag >> 3 == METADATA_PROPS && length > prefix + 2 && length <= (uint64_t)(c.end - c.at) &&
+                c.at[0] == 0x0a && memcmp(c.at + 2, GM_ONNX_SOURCE_KEY, prefix) == 0)
+                return true;
+            skip(&c, length);
+        } else {
+            return false;
+        }
+    }
+    return false;
+}
 
 static bool starts_with(const char *text, const char *prefix)
 {
@@ -374,14 +458,27 @@ static gm_status check_origin(const reader *r)
     return GM_OK;
 }
 
+gm_status gm_onnx_unpack(gm_pool *pool, const void *data, size_t bytes, const char *name,
+                         const Onnx__ModelProto **model_out)
+{
+    reader r = {.pool = pool, .context = gm_pool_context(pool), .name = name};
+    const void *message = NULL;
+    if (bytes > GM_ONNX_MAX_BYTES)
+        return gm_fail(r.context, GM_ERROR_UNSUPPORTED, "%s: models of more than 2 GiB are not supported", name);
+    GM_TRY(unpack(&r, &onnx__model_proto__descriptor, data, bytes, &message));
+    r.model = message;
+    if (!r.model->has_ir_version || r.model->ir_version < 3)
+        return gm_fail(r.context, GM_ERROR_MODEL, "%s: damaged or not a model: it has no ONNX IR version of 3 or later",
+                       name);
+    if (!r.model->graph)
+        return gm_fail(r.context, GM_ERROR_MODEL, "%s: damaged or not a model: it has no graph", name);
+    *model_out = r.model;
+    return GM_OK;
+}
+
 static gm_status read_header(reader *r)
 {
     const Onnx__ModelProto *model = r->model;
-    if (!model->has_ir_version || model->ir_version < 3)
-        return gm_fail(r->context, GM_ERROR_MODEL,
-                       "%s: damaged or not a model: it has no ONNX IR version of 3 or later", r->name);
-    if (!model->graph)
-        return gm_fail(r->context, GM_ERROR_MODEL, "%s: damaged or not a model: it has no graph", r->name);
     for (size_t i = 0; i < model->n_opset_import; i++)
         if (!model->opset_import[i]->domain || !model->opset_import[i]->domain[0])
             r->container->opset = model->opset_import[i]->version;
@@ -420,14 +517,11 @@ gm_status gm_container_decode(gm_pool *pool, const void *data, size_t bytes, con
                               gm_container **container_out)
 {
     reader r = {.pool = pool, .context = gm_pool_context(pool), .name = name};
-    if (bytes > GM_ONNX_MAX_BYTES)
-        return gm_fail(r.context, GM_ERROR_UNSUPPORTED, "%s: models of more than 2 GiB are not supported", name);
     if (gm_encoding_of(data, bytes) != GM_ENCODING_BINARY)
         return gm_fail(r.context, GM_ERROR_MODEL, "%s: is text, not the binary encoding of a model", name);
     if (!(r.container = gm_pool_alloc(pool, sizeof *r.container)))
         return GM_ERROR_MEMORY;
-    GM_TRY(check_wire(&r, data, bytes));
-    GM_TRY(unpack(&r, data, bytes));
+    GM_TRY(gm_onnx_unpack(pool, data, bytes, name, &r.model));
     GM_TRY(read_header(&r));
     GM_TRY(read_metadata(&r));
     GM_TRY(check_origin(&r));

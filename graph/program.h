@@ -4,6 +4,8 @@
 
 #include "graph/ir.h"
 
+#define GM_DEFAULT_OPSET 21 /* of a text that names none */
+
 typedef enum gm_initializer_kind {
     GM_INITIALIZE_CONSTANT,         /* `value` in every element */
     GM_INITIALIZE_TENSOR,           /* `tensor` */
@@ -190,10 +192,18 @@ typedef struct gm_program {
     size_t source_count, source_capacity;
 } gm_program;
 
+typedef struct gm_fixed_input {
+    const char *name;
+    const gm_tensor *tensor; /* lives as long as the program */
+} gm_fixed_input;
+
 /* What a compiler is told and asks beyond the text. */
 typedef struct gm_program_options {
     const gm_setting *settings;
     size_t setting_count;
+    /* Inputs of networks that are no inputs but these constants: their values decide shapes. */
+    const gm_fixed_input *fixed;
+    size_t fixed_count;
     /* Reads a file that the text names, by its path seen from the model's folder, into `pool`. NULL: there are no files. */
     gm_status (*read)(void *user, gm_pool *pool, const char *path, const char **data_out, size_t *bytes_out);
     /* A table by the name above; `data`: the set that has it (NULL: a loaded file's). *tensor_out stays NULL where there is

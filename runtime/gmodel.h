@@ -127,10 +127,15 @@ typedef struct gm_model_options {
     const char *data_directory; /* where data sets are looked for first; may be NULL */
     int has_seed;               /* 1: `seed` replaces the seed of the file */
     uint64_t seed;
+    /* Inputs whose values decide shapes (the second one of a Reshape, say): the graph is static, so they are given here, by
+     * name, and are no inputs of a session then. Copied. */
+    const gm_tensor_view *fixed;
+    size_t fixed_count;
 } gm_model_options;
 
 GM_API void gm_model_options_default(gm_model_options *options, size_t struct_size);
-/* Text or binary, told by content. A text has freshly initialized parameters. options may be NULL. */
+/* A .gmodel, text or binary, or a plain ONNX model, likewise, told by content. A text has freshly initialized parameters.
+ * options may be NULL. */
 GM_API gm_status gm_model_load(gm_context *context, const char *path, const gm_model_options *options,
                                gm_model **model_out);
 /* The same from memory, which is not kept. `name` stands for the path in messages, and relative files are looked for

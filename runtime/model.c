@@ -132,6 +132,33 @@ static gm_status read_named(void *user, gm_pool *pool, const char *path, const c
     return *data_out ? GM_OK : GM_ERROR_MEMORY;
 }
 
+/* Copies of the inputs that are fixed. */
+static gm_status take_fixed(gm_model *model, const gm_model_options *options, gm_program_options *program)
+{
+    gm_fixed_input *fixed = gm_pool_array(model->pool, options->fixed_count + 1, sizeof *fixed);
+    if (!fixed)
+        return GM_ERROR_MEMORY;
+    for (size_t i = 0; i < options->fixed_count; i++) {
+        const gm_tensor_view *view = &options->fixed[i];
+        gm_tensor *tensor;
+        if (!view->name || view->rank < 0 || view->rank > GM_MAX_RANK || !gm_type_bytes(view->type))
+            return gm_fail(model->context, GM_ERROR_ARGUMENT, "the fixed input '%s' has no name, type or shape",
+                           view->name ? view->name : "");
+        tensor = gm_tensor_create(model->pool, view->type, view->rank, view->dims);
+        fixed[i].name = gm_pool_string(model->pool, view->name);
+        if (!tensor || !fixed[i].name)
+            return GM_ERROR_MEMORY;
+        if (view->bytes != gm_tensor_bytes(tensor) || (view->bytes && !view->data))
+            return gm_fail(model->context, GM_ERROR_ARGUMENT, "the fixed input '%s' has %zu bytes, its shape needs %zu",
+                           view->name, view->bytes, gm_tensor_bytes(tensor));
+        memcpy(tensor->data, view->data, view->bytes);
+        fixed[i].tensor = tensor;
+    }
+    program->fixed = fixed;
+    program->fixed_count = options->fixed_count;
+    return GM_OK;
+}
+
 static gm_status load(gm_model *model, const void *data, size_t bytes, const char *name,
                       const gm_model_options *options)
 {
@@ -143,7 +170,8 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
     const char *text = data;
     gm_status status;
     GM_TRY(set_paths(model, name, options));
-    if (gm_encoding_of(data, bytes) == GM_ENCODING_BINARY) {
+    GM_TRY(take_fixed(model, options, &program));
+    if (gm_encoding_of(data, bytes) == GM_ENCODING_BINARY && gm_container_has_source(data, bytes)) {
         GM_TRY(gm_container_decode(model->pool, data, bytes, name, &container));
         text = container->sources[0].text;
         bytes = container->sources[0].bytes;

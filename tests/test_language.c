@@ -250,8 +250,8 @@ static const gm_mistake mistakes[] = {
      "t.gmodel:4:1: the input 'x' of 'fit' is float[N, 4], but a row of the field 'x' is float[2]"},
     {"plain_onnx",
      "<ir_version: 10, opset_import: [\"\" : 21]>\n"
-     "agraph (float[N] x) => (float[N] y) { y = Relu(x) }\n",
-     "t.gmodel: is a text of a plain ONNX graph; models of the language begin with `model`"},
+     "agraph (float[N] x) => (float[N] y) { y = Dense(x) }\n",
+     "t.gmodel:2:43: 'Dense' is not a network, a function or an operator that is known here"},
 };
 
 START_TEST(each_kind_of_error_is_told_with_place_and_remedy)

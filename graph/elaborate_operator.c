@@ -1,0 +1,235 @@
+/* Elaboration: calls of operators: types of literals, attributes, the mode. */
+#include "graph/elaborate.h"
+
+#include <string.h>
+
+/* Inputs whose literals take the type of the other inputs of the set; elementwise operators: all. */
+static const struct {
+    const char *name;
+    unsigned inputs;
+} same_type_inputs[] = {
+    {"Concat", ~0u}, {"Gemm", 7u}, {"MatMul", 3u}, {"PRelu", 3u}, {"Pad", 5u},
+    {"Range", 7u},   {"Mod", 3u},  {"Sum", ~0u},   {"Mean", ~0u}, {"Mod", 3u},
+};
+
+static unsigned literal_group(const gm_operator *op)
+{
+    if (strcmp(op->name, "Where") == 0)
+        return 6u;
+    if (op->flags & GM_OP_ELEMENTWISE)
+        return ~0u;
+    for (size_t i = 0; i < GM_COUNT(same_type_inputs); i++)
+        if (strcmp(same_type_inputs[i].name, op->name) == 0)
+            return same_type_inputs[i].inputs;
+    return 1u;
+}
+
+bool el_is_literal(el_value value)
+{
+    return value.kind == EL_NUMBER || value.kind == EL_LIST || value.kind == EL_DIM;
+}
+
+bool el_has_point(el_value value)
+{
+    for (size_t i = 0; value.kind == EL_LIST && i < value.count; i++)
+        if (el_has_point(value.items[i]))
+            return true;
+    return value.kind == EL_NUMBER && value.is_float;
+}
+
+/* The type for literals of the group, from its first tensor, else from the literals and what the operator takes. */
+static gm_type literal_type(elaborator *e, const gm_operator *op, const el_value *values, size_t count, unsigned group)
+{
+    bool point = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!(group & (1u << (i < 31 ? i : 31))))
+            continue;
+        if (values[i].kind == EL_TENSOR)
+            return gm_value_of(e->graph, values[i].id)->type;
+        if (values[i].kind == EL_STATE)
+            return e->program->states[values[i].state].type;
+        point = point || el_has_point(values[i]);
+    }
+    if (op->types && !(op->types & GM_TYPES(GM_INT64)) && (op->types & GM_TYPES(GM_FLOAT)) && (group & 1u))
+        return GM_FLOAT;
+    return point ? GM_FLOAT : GM_INT64;
+}
+
+static bool operator_inputs(elaborator *e, const gm_operator *op, el_value *values, size_t count, gm_value_id *inputs,
+                            gm_location where)
+{
+    unsigned group = literal_group(op);
+    gm_type type = literal_type(e, op, values, count, group);
+    for (size_t i = 0; i < count; i++) {
+        bool grouped = group & (1u << (i < 31 ? i : 31));
+        gm_type wanted = grouped ? type : GM_TYPE_UNDEFINED;
+        if (strcmp(op->name, "Dropout") == 0 && i > 0)
+            wanted = i == 1 ? GM_FLOAT : GM_BOOL;
+        if (values[i].kind == EL_ABSENT)
+            continue;
+        inputs[i] = el_to_tensor(e, values[i], el_is_literal(values[i]) ? wanted : GM_TYPE_UNDEFINED, where);
+        if (!inputs[i])
+            return false;
+    }
+    return true;
+}
+
+static const gm_attribute_schema *find_schema(const gm_operator *op, const char *name)
+{
+    for (size_t i = 0; i < op->attribute_count; i++)
+        if (strcmp(op->attributes[i].name, name) == 0)
+            return &op->attributes[i];
+    return NULL;
+}
+
+static bool has_size(el_value value)
+{
+    for (size_t i = 0; value.kind == EL_LIST && i < value.count; i++)
+        if (has_size(value.items[i]))
+            return true;
+    return value.kind == EL_DIM;
+}
+
+static bool operator_attribute(elaborator *e, const gm_operator *op, const gm_ast_attribute *item, gm_attribute *out)
+{
+    const gm_attribute_schema *schema = item->name ? find_schema(op, item->name) : NULL;
+    bool random = (op->flags & GM_OP_RANDOM) != 0, shape;
+    gm_spelling spelling;
+    el_value value;
+    if (!item->name) {
+        el_error(e, item->where, "attributes of the operator %s must be written with their names: <name = value>",
+                 op->name);
+        return false;
+    }
+    if (!schema) {
+        gm_spelling_init(&spelling, item->name);
+        for (size_t i = 0; i < op->attribute_count; i++)
+            gm_spelling_offer(&spelling, op->attributes[i].name);
+        el_error(e, item->where, "the operator %s has no attribute '%s'%s", op->name, item->name,
+                 el_hint(e, &spelling));
+        return false;
+    }
+    if (item->value && item->value->kind == GM_AST_TENSOR && item->value->tensor) {
+        *out = gm_attribute_tensor(item->name, item->value->tensor);
+        return true;
+    }
+    value = el_evaluate_attribute(e, item->value);
+    shape = random && strcmp(item->name, "shape") == 0;
+    if (has_size(value) && !shape) {
+        el_error(e, item->where, "attribute '%s' must be known at load, but holds a size that changes with the batch",
+                 item->name);
+        return false;
+    }
+    bool seed = random && strcmp(item->name, "seed") == 0;
+    return el_to_attribute(e, item->name, seed ? GM_ATTRIBUTE_INT : (int)schema->kind, value, item->where, out);
+}
+
+/* A reference to an attribute of the function that its caller did not give. */
+static bool is_left_out(elaborator *e, const gm_ast_attribute *item)
+{
+    const char *name;
+    if (!el_in_onnx(e) || !item->value || item->value->kind != GM_AST_REFERENCE)
+        return false;
+    name = gm_pool_printf(e->pool, "@%s", item->value->text);
+    return name && !el_find(&e->frame->names, name);
+}
+
+/* All attributes, with room for one more. */
+static gm_attribute *operator_attributes(elaborator *e, const gm_operator *op, const gm_ast_attributes *written,
+                                         size_t *count_out)
+{
+    gm_attribute *attributes = gm_pool_array(e->pool, written->count + 2, sizeof *attributes);
+    bool good = true;
+    *count_out = 0;
+    if (!attributes) {
+        el_out_of_memory(e);
+        return NULL;
+    }
+    for (size_t i = 0; i < written->count; i++)
+        if (!is_left_out(e, &written->items[i]))
+            good = operator_attribute(e, op, &written->items[i], &attributes[(*count_out)++]) && good;
+    return good ? attributes : NULL;
+}
+
+static bool check_arity(elaborator *e, const gm_operator *op, gm_location where, size_t inputs, size_t outputs)
+{
+    size_t least, most, least_out, most_out;
+    gm_operator_arity(op, &least, &most, &least_out, &most_out);
+    if (inputs < least || inputs > most) {
+        if (most == SIZE_MAX)
+            el_error(e, where, "the operator %s takes at least %zu input%s (%s), found %zu", op->name, least,
+                     least == 1 ? "" : "s", op->inputs, inputs);
+        else if (least == most)
+            el_error(e, where, "the operator %s takes %zu input%s%s%s%s, found %zu", op->name, least,
+                     least == 1 ? "" : "s", least ? " (" : "", least ? op->inputs : "", least ? ")" : "", inputs);
+        else
+            el_error(e, where, "the operator %s takes %zu to %zu inputs (%s), found %zu", op->name, least, most,
+                     op->inputs, inputs);
+        return false;
+    }
+    if (outputs <= most_out)
+        return true;
+    el_error(e, where, "the operator %s has %zu output%s (%s), but %zu names stand before '='", op->name, most_out,
+             most_out == 1 ? "" : "s", op->outputs, outputs);
+    return false;
+}
+
+/* Writes the mode that BatchNormalization and Dropout follow. Returns the number of outputs there are in that mode. */
+static size_t follow_mode(elaborator *e, const gm_operator *op, gm_attribute *attributes, size_t *attribute_count,
+                          gm_value_id *inputs, size_t *input_count, size_t wanted)
+{
+    bool training = e->frame->training;
+    if (strcmp(op->name, "BatchNormalization") == 0) {
+        const gm_attribute *written = NULL;
+        for (size_t i = 0; i < *attribute_count; i++)
+            if (strcmp(attributes[i].name, "training_mode") == 0)
+                written = &attributes[i];
+        if (written)
+            training = written->i != 0;
+        else
+            attributes[(*attribute_count)++] = gm_attribute_int("training_mode", training);
+        return training || wanted < 1 ? wanted : 1;
+    }
+    if (strcmp(op->name, "Dropout") == 0 && (*input_count < 3 || !inputs[2])) {
+        inputs[2] = gm_const_scalar(e->graph, GM_BOOL, training);
+        *input_count = 3;
+    }
+    return wanted;
+}
+
+size_t el_operator_call(elaborator *e, const gm_operator *op, const gm_ast_expression *call, el_value *values,
+                        el_value *outputs, size_t wanted)
+{
+    size_t count = call->item_count, attribute_count = 0, present;
+    gm_value_id *inputs = gm_pool_array(e->pool, count + 4, sizeof *inputs);
+    gm_value_id *ids = gm_pool_array(e->pool, wanted + 1, sizeof *ids);
+    gm_attribute *attributes;
+    const char *path, *full;
+    if (!inputs || !ids) {
+        el_out_of_memory(e);
+        return 0;
+    }
+    if (!check_arity(e, op, call->where, count, wanted))
+        return 0;
+    attributes = operator_attributes(e, op, &call->attributes, &attribute_count);
+    if (!attributes || !(path = el_callee_path(e, op->name, '.', NULL)) || !el_has_room(e, call->where))
+        return 0;
+    el_place_node(e, call->where, path);
+    if (!operator_inputs(e, op, values, count, inputs, call->where))
+        return 0;
+    while (count && !inputs[count - 1])
+        count--;
+    present = follow_mode(e, op, attributes, &attribute_count, inputs, &count, wanted);
+    full = op->domain[0] ? gm_pool_printf(e->pool, "%s.%s", op->domain, op->name) : op->name;
+    if (!full) {
+        el_out_of_memory(e);
+        return 0;
+    }
+    el_place_node(e, call->where, path);
+    gm_emit_many(e->graph, full, inputs, count, attributes, attribute_count, ids, present);
+    if (el_take_graph_error(e))
+        return 0;
+    for (size_t i = 0; i < wanted; i++)
+        outputs[i] = i < present && ids[i] ? el_tensor(ids[i]) : (el_value){.kind = EL_ABSENT};
+    return wanted;
+}

@@ -1,0 +1,14 @@
+/* Plain ONNX models as syntax trees. */
+#ifndef GM_GRAPH_ONNX_TREE_H
+#define GM_GRAPH_ONNX_TREE_H
+
+#include "graph/ast.h"
+
+/* The tree of an ONNX ModelProto, in `pool`, with file->onnx set; `name` is the file for messages (kept). `data` is not
+ * needed afterwards. Nothing in the file is trusted. */
+gm_status gm_onnx_tree(gm_pool *pool, const void *data, size_t bytes, const char *name, gm_ast_file **file_out);
+/* A TensorProto alone, as test data come; *name_out (may be NULL) is "" where it has none. */
+gm_status gm_onnx_tensor(gm_pool *pool, const void *data, size_t bytes, const char *name, gm_tensor **tensor_out,
+                         const char **name_out);
+
+#endif
