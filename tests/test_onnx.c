@@ -170,10 +170,10 @@ START_TEST(inputs_that_decide_shapes_are_fixed_at_load)
     require(try_load(text, &fixed, 1));
     gives(FLOATS(2), FLOATS(2, 6));
     fixed.bytes = 4;
-    gm_model_destroy(model);
-    model = NULL;
     gm_session_destroy(session);
     session = NULL;
+    gm_model_destroy(model);
+    model = NULL;
     ck_assert_int_eq(try_load(text, &fixed, 1), GM_ERROR_ARGUMENT);
     ck_assert_str_eq(gm_context_message(context), "the fixed input 'turns' has 4 bytes, its shape needs 8");
 }
