@@ -5,6 +5,7 @@
  * one; Adagrad's decay begins behind the first update: its count is that of the updates before. */
 #include "graph/elaborate.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct el_hyper {
@@ -124,6 +125,15 @@ static const gm_ast_attribute *written_attribute(const gm_ast_attributes *attrib
     return NULL;
 }
 
+/* "; it has rate, beta1, beta2, epsilon" */
+static const char *list_attributes(const el_optimizer *optimizer, char *text, size_t size)
+{
+    size_t at = (size_t)snprintf(text, size, "; it has rate");
+    for (size_t k = 0; k < GM_COUNT(optimizer->hypers) && optimizer->hypers[k].name && at < size; k++)
+        at += (size_t)snprintf(text + at, size - at, ", %s", optimizer->hypers[k].name);
+    return text;
+}
+
 static bool check_names(elaborator *e, const el_optimizer *optimizer, const gm_ast_attributes *attributes,
                         gm_location where)
 {
@@ -142,8 +152,9 @@ static bool check_names(elaborator *e, const el_optimizer *optimizer, const gm_a
             gm_spelling_offer(&spelling, optimizer->hypers[k].name);
         }
         if (!known) {
+            char all[160];
             el_error(e, item->where, "the optimizer %s has no attribute '%s'%s", optimizer->name, item->name,
-                     el_hint(e, &spelling));
+                     spelling.best ? el_hint(e, &spelling) : list_attributes(optimizer, all, sizeof all));
             return false;
         }
         if (written_attribute(attributes, item->name) != item) {

@@ -299,7 +299,7 @@ typedef struct gm_progress {
     double seconds;                /* since the start of this run */
     double rounds_per_second;      /* lately */
     int epoch_ended;               /* 1 when this call closes an epoch: `reports` are then its means */
-    size_t report_count;
+    size_t report_count;           /* of the steps that this epoch has run */
     const char *const *report_names;
     const double *reports; /* running means over the epoch */
 } gm_progress;

@@ -415,8 +415,10 @@ static bool tell(gm_run *run, bool epoch_ended)
         return false;
     for (size_t i = 0; i < trainer->report_count; i++) {
         const gm_report_mean *mean = &trainer->reports[i].epoch;
-        run->report_names[i] = trainer->reports[i].name;
-        run->report_means[i] = mean->count ? mean->sum / (double)mean->count : (double)NAN;
+        if (!mean->count) /* of a step that this block does not run */
+            continue;
+        run->report_names[progress.report_count] = trainer->reports[i].name;
+        run->report_means[progress.report_count++] = mean->sum / (double)mean->count;
     }
     progress.epoch = epochs_before(run) + trainer->position.epoch;
     progress.epochs = total_epochs(run);
@@ -426,7 +428,6 @@ static bool tell(gm_run *run, bool epoch_ended)
     progress.seconds = now() - run->start;
     progress.rounds_per_second = current_rate(run);
     progress.epoch_ended = epoch_ended;
-    progress.report_count = trainer->report_count;
     progress.report_names = run->report_names;
     progress.reports = run->report_means;
     return run->options->progress(&progress, run->options->user) != 0;

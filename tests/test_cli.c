@@ -133,6 +133,22 @@ static const char reporting[] =
     "step s { loss = x() ^ 2  minimize loss over x with SGD <rate = 0.25>  report loss, at = iteration }\n"
     "train epochs 3 of 4 iterations { s every 3 iterations report }\n";
 
+START_TEST(a_block_shows_the_reports_of_its_own_steps)
+{
+    write_model("blocks.gmodel",
+                "model b <gmodel = 1, opset = 21>\n"
+                "network x () => (float v) { param v : float = 4 }\n"
+                "step s { early = x() ^ 2  minimize early over x with SGD <rate = 0.25>  report early }\n"
+                "step t { late = x() ^ 2  minimize late over x with SGD <rate = 0.25>  report late }\n"
+                "train epochs 1 of 2 iterations { s }\n"
+                "train epochs 1 of 2 iterations { t }\n");
+    ck_exits(0, "train blocks.gmodel --out blocks");
+    ck_says("  early 10\n"); /* (16 + 4) / 2 */
+    ck_says("  late 0.625\n");
+    ck_assert_msg(!strstr(output, "nan"), "%s", output);
+}
+END_TEST
+
 START_TEST(a_new_training_leaves_no_curves_of_the_old_one)
 {
     write_model("r.gmodel", reporting);
@@ -412,6 +428,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, bar_line_fits_every_width);
     tcase_add_test(cases, nearest_finds_swaps_and_refuses_strangers);
     tcase_add_test(cases, a_missing_or_broken_model_ends_with_2);
+    tcase_add_test(cases, a_block_shows_the_reports_of_its_own_steps);
     tcase_add_test(cases, a_new_training_leaves_no_curves_of_the_old_one);
     tcase_add_test(cases, check_and_inspect_find_data_and_take_settings);
     tcase_add_test(cases, check_says_good);

@@ -137,6 +137,8 @@ static const mistake mistakes[] = {
      "t:5:1: unknown optimizer 'Adm'; did you mean 'Adam'?"},
     {FULL("minimize mean(net(image)) over net with Adam <rate = 1, beta = 1>"),
      "t:5:57: the optimizer Adam has no attribute 'beta'; did you mean 'beta1'?"},
+    {FULL("minimize mean(net(image)) over net with RMSProp <alpha = 1>"),
+     "t:5:50: the optimizer RMSProp has no attribute 'alpha'; it has rate, decay, epsilon"},
     {FULL("minimize mean(net(image)) over net with Adam"),
      "t:5:1: the optimizer Adam needs a rate: Adam <rate = 1e-3>"},
     {FULL("minimize mean(net(image)) over net with SGD <rate = image>"),
