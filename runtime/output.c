@@ -309,15 +309,25 @@ gm_status gm_output_checkpoint(gm_output *output, const char *copy)
     return gm_trainer_save(output->trainer, path);
 }
 
-/* The curves of an older training in this folder, which this one may not write itself: they would pass for its own. */
-static void remove_old_curves(const gm_output *output)
+static void remove_file(const gm_output *output, const char *name)
 {
-    static const char *const names[] = {"curves.png", "iterations.csv"};
     char path[1200];
-    for (size_t i = 0; i < GM_COUNT(names); i++) {
-        snprintf(path, sizeof path, "%s/%s", output->directory, names[i]);
+    if (snprintf(path, sizeof path, "%s/%s", output->directory, name) < (int)sizeof path)
         unlink(path);
-    }
+}
+
+/* Curves and tables of an older training in this folder, which this one may not write itself or adds rows to: they would
+ * pass for its own. */
+static void remove_old_tables(const gm_output *output)
+{
+    const gm_program *program = output->trainer->program;
+    char name[256];
+    remove_file(output, "curves.png");
+    remove_file(output, "iterations.csv");
+    for (size_t i = 0; i < program->entry_count; i++)
+        if (program->entries[i].kind == GM_ENTRY_EVALUATION &&
+            snprintf(name, sizeof name, "%s.csv", program->entries[i].name) < (int)sizeof name)
+            remove_file(output, name);
 }
 
 static gm_status create(gm_output *output, const char *directory)
@@ -325,19 +335,22 @@ static gm_status create(gm_output *output, const char *directory)
     gm_context *context = output->trainer->context;
     const gm_program *program = output->trainer->program;
     char *samples = gm_pool_printf(output->pool, "%s/samples", directory);
+    bool any_sample = false;
     output->directory = gm_pool_string(output->pool, directory);
     output->samples = gm_pool_array(output->pool, program->entry_count + 1, sizeof *output->samples);
     if (!samples || !output->directory || !output->samples)
         return GM_ERROR_MEMORY;
     if (strlen(directory) > 900)
         return gm_fail(context, GM_ERROR_ARGUMENT, "the name of the output folder is too long");
-    for (size_t i = 0; i < program->entry_count; i++)
+    for (size_t i = 0; i < program->entry_count; i++) {
         output->write_count += program->entries[i].write_count;
-    GM_TRY(gm_make_directories(context, samples));
+        any_sample = any_sample || program->entries[i].kind == GM_ENTRY_SAMPLE;
+    }
+    GM_TRY(gm_make_directories(context, any_sample ? samples : directory));
     gm_file_remove_stale(directory);
     gm_file_remove_stale(samples);
     if (output->fresh)
-        remove_old_curves(output);
+        remove_old_tables(output);
     return open_tables(output);
 }
 

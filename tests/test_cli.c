@@ -82,6 +82,28 @@ START_TEST(a_missing_or_broken_model_ends_with_2)
 }
 END_TEST
 
+START_TEST(a_new_training_leaves_no_evaluations_of_the_old_one)
+{
+    static char text[4096];
+    for (int every = 2; every <= 3; every++) {
+        char model[1024];
+        snprintf(model, sizeof model,
+                 "model e <gmodel = 1, opset = 21>\n"
+                 "network x () => (float v) { param v : float = 4 }\n"
+                 "step s { loss = x() ^ 2  minimize loss over x with SGD <rate = 0.25>  report loss }\n"
+                 "evaluate now { result v = x() }\n"
+                 "train epochs 1 of 6 iterations { s every %d iterations now }\n",
+                 every);
+        write_model("e.gmodel", model);
+        ck_exits(0, "train e.gmodel --out both");
+        ck_says("checkpoint.gmodel now.csv\n");
+        ck_assert_msg(!strstr(output, "samples"), "%s", output); /* it has none */
+    }
+    text[read_file("both/now.csv", text, sizeof text - 1)] = 0;
+    ck_assert_str_eq(text, "epoch,iteration,v\n0,3,0.5\n0,6,0.0625\n");
+}
+END_TEST
+
 START_TEST(check_and_inspect_find_data_and_take_settings)
 {
     write_model("words.gmodel", "model w <gmodel = 1, opset = 21>\n"
@@ -430,6 +452,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, a_missing_or_broken_model_ends_with_2);
     tcase_add_test(cases, a_block_shows_the_reports_of_its_own_steps);
     tcase_add_test(cases, a_new_training_leaves_no_curves_of_the_old_one);
+    tcase_add_test(cases, a_new_training_leaves_no_evaluations_of_the_old_one);
     tcase_add_test(cases, check_and_inspect_find_data_and_take_settings);
     tcase_add_test(cases, check_says_good);
     tcase_add_test(cases, train_writes_its_files_and_plain_lines);

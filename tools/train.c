@@ -161,17 +161,28 @@ static void print_resume(const train_request *request)
     puts(request->resume ? "" : " --resume");
 }
 
-static void print_end(const train_request *request, const progress_display *display)
+/* " NAME" where it is in the folder of this training. */
+static void print_made(const train_request *request, const char *name)
+{
+    char path[PATH_MAX];
+    if (join_path(path, sizeof path, request->out, name) && !access(path, F_OK))
+        printf(" %s", name);
+}
+
+static void print_end(const train_request *request, const progress_display *display, const gm_model *model)
 {
     static const char *const made[] = {"metrics.csv", "iterations.csv", "curves.png", "samples", "checkpoint.gmodel"};
-    char path[PATH_MAX];
+    char table[256];
     if (display->rounds)
         printf("done: %lld step%s; %s has", (long long)display->rounds, display->rounds == 1 ? "" : "s", request->out);
     else
         printf("nothing was left to do; %s has", request->out);
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
-        if (join_path(path, sizeof path, request->out, made[i]) && !access(path, F_OK))
-            printf(" %s", made[i]);
+        print_made(request, made[i]);
+    for (size_t i = 0; i < gm_model_part_count(model, GM_PART_EVALUATION); i++) {
+        snprintf(table, sizeof table, "%s.csv", gm_model_part_name(model, GM_PART_EVALUATION, i));
+        print_made(request, table);
+    }
     putchar('\n');
 }
 
@@ -216,7 +227,7 @@ static int train_model(const gm_model *model, gm_context *context, train_request
     }
     if (status != GM_OK)
         return report_failure(context, status);
-    print_end(request, &display);
+    print_end(request, &display, model);
     return EXIT_DONE;
 }
 
