@@ -99,6 +99,9 @@ static void take_model(elaborator *e, const gm_ast_declaration *declaration)
     if (opset && whole_attribute(e, opset, &e->program->opset) && e->program->opset < 1)
         el_error(e, opset->where, "the opset is a version of ONNX, such as 21; found %lld",
                  (long long)e->program->opset);
+    if (e->program->opset > GM_NEWEST_OPSET)
+        el_unsupported(e, declaration->where, "operator set %lld is newer than %d, the newest that is known here",
+                       (long long)e->program->opset, GM_NEWEST_OPSET);
     if (onnx && whole_attribute(e, onnx, &plain) && (plain < 0 || plain > 1))
         el_error(e, onnx->where, "the attribute 'onnx' must be 0 or 1, found %lld", (long long)plain);
     for (size_t i = 0; plain == 1 && i < e->file->declaration_count; i++)

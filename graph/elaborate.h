@@ -274,8 +274,9 @@ static inline bool el_in_onnx(const elaborator *e)
 }
 
 /* --- elaborate_control.c ------------------------------------------------------------------------------------------------- */
-/* If, Loop and Scan are carried out here: their graphs become part of the one around them. False: not one of them. */
-bool el_control_call(elaborator *e, const gm_ast_expression *call, el_value *outputs, size_t wanted, size_t *count_out);
+/* If, Loop, Scan and ONNX's Gradient are carried out here: their graphs become part of the one around them. False: not one of them. */
+bool el_control_call(elaborator *e, const char *name, const gm_ast_expression *call, el_value *outputs, size_t wanted,
+                     size_t *count_out);
 
 /* --- elaborate_call.c -------------------------------------------------------------------------------------------------- */
 el_callable *el_callable_find(const elaborator *e, const char *name);

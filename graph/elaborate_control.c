@@ -1,4 +1,4 @@
-/* Elaboration: If, Loop and Scan (ONNX). The graph is static, so their bodies become part of it: the branch that a known
+/* Elaboration: If, Loop, Scan and Gradient (ONNX). The graph is static, so their bodies become part of it: the branch that a known
  * condition takes, both branches with a Where behind them otherwise; the turns of a loop one behind the other. Gradients and
  * planning need nothing for them. Conditions and numbers of turns must be known at load. */
 #include "graph/elaborate.h"
@@ -457,18 +457,60 @@ static bool run_scan(control *c)
     return true;
 }
 
+/* --- Gradient --- */
+
+static gm_value_id named_value(control *c, const char *name)
+{
+    elaborator *e = c->e;
+    el_name *found = el_find(&e->frame->names, name);
+    if (!found)
+        return el_error(e, c->call->where, "Gradient names '%s', which has no value here", name), 0;
+    return el_to_tensor(e, found->value, GM_TYPE_UNDEFINED, c->call->where);
+}
+
+/* https://github.com/onnx/onnx/blob/main/docs/Operators-preview-training.md: d sum(y) / d x for each x of `xs`, all of them
+ * values of the graph around it; the values of `zs` are constants. */
+static bool run_gradient(control *c)
+{
+    elaborator *e = c->e;
+    const gm_ast_expression *xs = attribute(c, "xs"), *y = attribute(c, "y");
+    size_t count = xs && xs->kind == GM_AST_LIST ? xs->item_count : 0;
+    gm_value_id *wrt = make(e, count, sizeof *wrt), *gradients = make(e, count, sizeof *gradients), of;
+    if (!wrt || !gradients)
+        return false;
+    if (!count || !y || y->kind != GM_AST_STRING || c->wanted > count)
+        return el_error(e, c->call->where, "Gradient needs the attributes 'xs' (names) and 'y' (a name)"), false;
+    for (size_t i = 0; i < count; i++)
+        if (xs->items[i]->kind != GM_AST_STRING || !(wrt[i] = named_value(c, xs->items[i]->text)))
+            return false;
+    if (!(of = named_value(c, y->text)) || e->broken)
+        return false;
+    el_place_node(e, c->call->where, e->frame->statement_path);
+    if (gm_autodiff(e->graph, &of, NULL, 1, wrt, count, gradients) != GM_OK || el_take_graph_error(e))
+        return el_take_graph_error(e), false;
+    for (size_t i = 0; i < c->wanted; i++)
+        c->outputs[i] = el_tensor(gradients[i] ? gradients[i] : gm_zeros_like(e->graph, wrt[i]));
+    return !el_take_graph_error(e);
+}
+
 /* --- Which --- */
 
 static const struct {
     const char *name;
     bool (*run)(control *c);
-} operators[] = {{"If", run_if}, {"Loop", run_loop}, {"Scan", run_scan}};
+} operators[] = {
+    {"If", run_if},
+    {"Loop", run_loop},
+    {"Scan", run_scan},
+    {"ai.onnx.preview.training.Gradient", run_gradient},
+};
 
-bool el_control_call(elaborator *e, const gm_ast_expression *call, el_value *outputs, size_t wanted, size_t *count_out)
+bool el_control_call(elaborator *e, const char *name, const gm_ast_expression *call, el_value *outputs, size_t wanted,
+                     size_t *count_out)
 {
     control c = {.e = e, .call = call, .outputs = outputs, .wanted = wanted};
     for (size_t i = 0; i < GM_COUNT(operators); i++) {
-        if (call->part_count != 1 || strcmp(call->parts[0], operators[i].name) != 0)
+        if (strcmp(name, operators[i].name) != 0)
             continue;
         *count_out = 0;
         if (!(c.inputs = make(e, call->item_count, sizeof *c.inputs)))

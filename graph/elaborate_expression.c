@@ -292,7 +292,7 @@ static size_t evaluate_named_call(elaborator *e, const gm_ast_expression *call, 
     if (callable)
         return el_call(e, callable, call, outputs, wanted);
     size_t count;
-    if (el_control_call(e, call, outputs, wanted, &count))
+    if (el_control_call(e, name, call, outputs, wanted, &count))
         return count;
     values = gm_pool_array(e->pool, call->item_count + 1, sizeof *values);
     if (!values) {
@@ -316,7 +316,7 @@ static size_t evaluate_named_call(elaborator *e, const gm_ast_expression *call, 
     op = find_operator(e, name);
     if (!op)
         return unknown_callable(e, name, call->where);
-    if (op->flags & GM_OP_UPDATE) {
+    if ((op->flags & GM_OP_UPDATE) && !onnx) {
         el_error(e, call->where, "'%s' updates parameters: it stands behind `with` of a minimize", name);
         return 0;
     }

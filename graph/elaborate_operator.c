@@ -1,5 +1,6 @@
 /* Elaboration: calls of operators: types of literals, attributes, the mode. */
 #include "graph/elaborate.h"
+#include "graph/older.h"
 
 #include <string.h>
 
@@ -93,6 +94,7 @@ static bool has_size(el_value value)
 static bool operator_attribute(elaborator *e, const gm_operator *op, const gm_ast_attribute *item, gm_attribute *out)
 {
     const gm_attribute_schema *schema = item->name ? find_schema(op, item->name) : NULL;
+    bool older = item->name && gm_older_has(op, el_opset(e, op->domain), item->name);
     bool random = (op->flags & GM_OP_RANDOM) != 0, shape;
     gm_spelling spelling;
     el_value value;
@@ -101,7 +103,7 @@ static bool operator_attribute(elaborator *e, const gm_operator *op, const gm_as
                  op->name);
         return false;
     }
-    if (!schema) {
+    if (!schema && !older) {
         gm_spelling_init(&spelling, item->name);
         for (size_t i = 0; i < op->attribute_count; i++)
             gm_spelling_offer(&spelling, op->attributes[i].name);
@@ -121,7 +123,11 @@ static bool operator_attribute(elaborator *e, const gm_operator *op, const gm_as
         return false;
     }
     bool seed = random && strcmp(item->name, "seed") == 0;
-    return el_to_attribute(e, item->name, seed ? GM_ATTRIBUTE_INT : (int)schema->kind, value, item->where, out);
+    return el_to_attribute(e, item->name,
+                           seed               ? GM_ATTRIBUTE_INT
+                           : schema && !older ? (int)schema->kind
+                                              : 0,
+                           value, item->where, out);
 }
 
 /* A reference to an attribute of the function that its caller did not give. */
@@ -134,11 +140,11 @@ static bool is_left_out(elaborator *e, const gm_ast_attribute *item)
     return name && !el_find(&e->frame->names, name);
 }
 
-/* All attributes, with room for one more. */
+/* All attributes, with room for a few more. */
 static gm_attribute *operator_attributes(elaborator *e, const gm_operator *op, const gm_ast_attributes *written,
                                          size_t *count_out)
 {
-    gm_attribute *attributes = gm_pool_array(e->pool, written->count + 2, sizeof *attributes);
+    gm_attribute *attributes = gm_pool_array(e->pool, written->count + 6, sizeof *attributes);
     bool good = true;
     *count_out = 0;
     if (!attributes) {
@@ -197,39 +203,58 @@ static size_t follow_mode(elaborator *e, const gm_operator *op, gm_attribute *at
     return wanted;
 }
 
+/* The call on its way into the graph. */
+typedef struct operator_node {
+    gm_older_node node;
+    const char *path;
+    bool older;
+} operator_node;
+
+static bool begin_node(elaborator *e, const gm_operator *op, const gm_ast_expression *call, el_value *values,
+                       size_t wanted, operator_node *made)
+{
+    gm_older_node *node = &made->node;
+    *node = (gm_older_node){.graph = e->graph, .op = op, .opset = el_opset(e, op->domain)};
+    node->input_count = call->item_count;
+    node->output_count = wanted;
+    node->inputs = gm_pool_array(e->pool, call->item_count + 9, sizeof *node->inputs);
+    node->outputs = gm_pool_array(e->pool, wanted + 1, sizeof *node->outputs);
+    if (!node->inputs || !node->outputs) {
+        el_out_of_memory(e);
+        return false;
+    }
+    made->older = gm_older_applies(op, node->opset);
+    if (!made->older && !check_arity(e, op, call->where, call->item_count, wanted))
+        return false;
+    node->attributes = operator_attributes(e, op, &call->attributes, &node->attribute_count);
+    if (!node->attributes || !(made->path = el_callee_path(e, op->name, '.', NULL)) || !el_has_room(e, call->where))
+        return false;
+    el_place_node(e, call->where, made->path);
+    return operator_inputs(e, op, values, call->item_count, node->inputs, call->where);
+}
+
 size_t el_operator_call(elaborator *e, const gm_operator *op, const gm_ast_expression *call, el_value *values,
                         el_value *outputs, size_t wanted)
 {
-    size_t count = call->item_count, attribute_count = 0, present;
-    gm_value_id *inputs = gm_pool_array(e->pool, count + 4, sizeof *inputs);
-    gm_value_id *ids = gm_pool_array(e->pool, wanted + 1, sizeof *ids);
-    gm_attribute *attributes;
-    const char *path, *full;
-    if (!inputs || !ids) {
-        el_out_of_memory(e);
+    operator_node made = {0};
+    gm_older_node *node = &made.node;
+    size_t present = wanted;
+    if (!begin_node(e, op, call, values, wanted, &made))
         return 0;
+    el_place_node(e, call->where, made.path);
+    if (made.older)
+        gm_older_upgrade(node);
+    while (node->input_count && !node->inputs[node->input_count - 1])
+        node->input_count--;
+    if (!node->done && e->graph->status == GM_OK) {
+        present =
+            follow_mode(e, op, node->attributes, &node->attribute_count, node->inputs, &node->input_count, wanted);
+        gm_graph_add_node(e->graph, op, node->inputs, node->input_count, node->attributes, node->attribute_count,
+                          node->outputs, present);
     }
-    if (!check_arity(e, op, call->where, count, wanted))
-        return 0;
-    attributes = operator_attributes(e, op, &call->attributes, &attribute_count);
-    if (!attributes || !(path = el_callee_path(e, op->name, '.', NULL)) || !el_has_room(e, call->where))
-        return 0;
-    el_place_node(e, call->where, path);
-    if (!operator_inputs(e, op, values, count, inputs, call->where))
-        return 0;
-    while (count && !inputs[count - 1])
-        count--;
-    present = follow_mode(e, op, attributes, &attribute_count, inputs, &count, wanted);
-    full = op->domain[0] ? gm_pool_printf(e->pool, "%s.%s", op->domain, op->name) : op->name;
-    if (!full) {
-        el_out_of_memory(e);
-        return 0;
-    }
-    el_place_node(e, call->where, path);
-    gm_emit_many(e->graph, full, inputs, count, attributes, attribute_count, ids, present);
     if (el_take_graph_error(e))
         return 0;
     for (size_t i = 0; i < wanted; i++)
-        outputs[i] = i < present && ids[i] ? el_tensor(ids[i]) : (el_value){.kind = EL_ABSENT};
+        outputs[i] = i < present && node->outputs[i] ? el_tensor(node->outputs[i]) : (el_value){.kind = EL_ABSENT};
     return wanted;
 }

@@ -34,6 +34,36 @@ enum {
     GM_OP_ROWS = 16     /* with GM_OP_UPDATE: overwrites rows of its states, which must be plain */
 };
 
+/* --- Older operator sets ---------------------------------------------------------------------------------------------- */
+/* One difference of the operator as sets below `before` had it. The rows of an operator end with one whose `before` is 0. */
+typedef struct gm_older {
+    int before;
+    enum {
+        GM_OLDER_IGNORED,  /* the attribute says nothing that still matters */
+        GM_OLDER_INPUT,    /* the attribute is an input now: number or list, of `type` (UNDEFINED: that of input 0) */
+        GM_OLDER_DEFAULT,  /* where the attribute is left out, it is the INT i */
+        GM_OLDER_ATTRIBUTE /* one that only `upgrade` reads */
+    } what;
+    const char *attribute;
+    size_t input;
+    gm_type type;
+    int64_t i;
+} gm_older;
+
+/* A node of an older set on its way: `upgrade` turns it into the present form, or emits what stands for it. */
+typedef struct gm_older_node {
+    gm_graph *graph;
+    const gm_operator *op;
+    int64_t opset;
+    gm_value_id *inputs; /* room for 8 more */
+    size_t input_count;
+    gm_attribute *attributes; /* room for 4 more; those of the rows above are still there, and go afterwards */
+    size_t attribute_count;
+    gm_value_id *outputs;
+    size_t output_count;
+    bool done; /* set: `outputs` are filled */
+} gm_older_node;
+
 /* --- Gradient --------------------------------------------------------------------------------------------------------- */
 typedef struct gm_gradient {
     gm_graph *graph;
@@ -67,6 +97,9 @@ struct gm_operator {
     unsigned flags;
     const gm_attribute_schema *attributes;
     size_t attribute_count;
+    const gm_older *older; /* how nodes of older sets differ; NULL: in nothing */
+    /* What the rows cannot say; called for a node of a set below `since`, behind them. gm_graph_fail refuses. */
+    gm_status (*upgrade)(gm_older_node *node);
 
     /* Sets type and shape of every output: gm_set_output. */
     gm_status (*infer)(gm_graph *graph, gm_node *node);
@@ -103,6 +136,10 @@ void gm_operator_arity(const gm_operator *op, size_t *min_in, size_t *max_in, si
 /* May the node be a member of a gmodel.Fused group? Elementwise, one output, float and bool only, shapes known
  * (graph/fuse.c). */
 bool gm_node_fusible(const gm_graph *graph, const gm_node *node);
+
+/* --- Helpers for upgrade ---------------------------------------------------------------------------------------------- */
+gm_attribute *gm_older_attribute(const gm_older_node *node, const char *name); /* NULL: not given */
+void gm_older_set(gm_older_node *node, gm_attribute attribute);                /* replaces one of the same name */
 
 /* --- Helpers for infer ------------------------------------------------------------------------------------------------ */
 void gm_set_output(gm_graph *graph, gm_node *node, size_t output, gm_type type, int rank, const gm_dim *dims);

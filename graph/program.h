@@ -5,6 +5,7 @@
 #include "graph/ir.h"
 
 #define GM_DEFAULT_OPSET 21 /* of a text that names none */
+#define GM_NEWEST_OPSET  28 /* of ONNX 1.23 */
 
 typedef enum gm_initializer_kind {
     GM_INITIALIZE_CONSTANT,         /* `value` in every element */

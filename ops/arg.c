@@ -192,6 +192,7 @@ static gm_status gradient_top_k(gm_gradient *g)
 static const gm_attribute_schema top_k_attributes[] = {{"axis", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = -1},
                                                        {"largest", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 1},
                                                        {"sorted", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 1}};
+static const gm_older older_top_k[] = {{10, GM_OLDER_INPUT, "k", .input = 1, .type = GM_INT64}, {0}};
 const gm_operator gm_op_top_k = {.domain = "",
                                  .name = "TopK",
                                  .since = 11,
@@ -200,6 +201,7 @@ const gm_operator gm_op_top_k = {.domain = "",
                                  .types = GM_TYPES_NUMERIC,
                                  .attributes = top_k_attributes,
                                  .attribute_count = GM_COUNT(top_k_attributes),
+                                 .older = older_top_k,
                                  .infer = infer_top_k,
                                  .gradient = gradient_top_k,
                                  .reference = reference_top_k};

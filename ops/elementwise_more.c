@@ -134,6 +134,20 @@ static const gm_attribute_schema gelu_attributes[] = {{"approximate", GM_ATTRIBU
                                 .infer = infer_rule,                                                                   \
                                 .expand = rule,                                                                        \
                                 __VA_ARGS__}
+/* Before 7 a vector of slopes has one for each channel. */
+static gm_status upgrade_prelu(gm_older_node *node)
+{
+    gm_graph *graph = node->graph;
+    int rank = node->input_count == 2 ? gm_value_of(graph, node->inputs[0])->rank : 0;
+    int64_t axes[GM_MAX_RANK];
+    if (node->opset >= 7 || rank < 3 || gm_value_of(graph, node->inputs[1])->rank != 1)
+        return GM_OK;
+    for (int i = 0; i < rank - 2; i++)
+        axes[i] = i + 1;
+    node->inputs[1] = gm_emit2(graph, "Unsqueeze", node->inputs[1], gm_const_ints(graph, axes, (size_t)rank - 2));
+    return graph->status;
+}
+
 #define ATTRIBUTES(table) .attributes = table, .attribute_count = GM_COUNT(table)
 
 EXPANDED(gm_op_elu, "Elu", 6, "X", gm_infer_unary, elu_expand, ATTRIBUTES(elu_attributes));
@@ -144,6 +158,6 @@ EXPANDED(gm_op_hard_swish, "HardSwish", 14, "X", gm_infer_unary, hard_swish_expa
 EXPANDED(gm_op_softsign, "Softsign", 1, "X", gm_infer_unary, softsign_expand, );
 EXPANDED(gm_op_mish, "Mish", 18, "X", gm_infer_unary, mish_expand, );
 EXPANDED(gm_op_gelu, "Gelu", 20, "X", gm_infer_unary, gelu_expand, ATTRIBUTES(gelu_attributes));
-EXPANDED(gm_op_prelu, "PRelu", 16, "X slope", gm_infer_elementwise, prelu_expand, );
+EXPANDED(gm_op_prelu, "PRelu", 16, "X slope", gm_infer_elementwise, prelu_expand, .upgrade = upgrade_prelu);
 EXPANDED(gm_op_sum, "Sum", 13, "data_0", gm_infer_elementwise, sum_expand, .flags = GM_OP_VARIADIC);
 EXPANDED(gm_op_mean, "Mean", 13, "data_0", gm_infer_elementwise, mean_expand, .flags = GM_OP_VARIADIC);

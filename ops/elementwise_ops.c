@@ -396,6 +396,51 @@ static gm_status cast_gradient(gm_gradient *g)
     return g->graph->status;
 }
 
+/* --- Older sets ----------------------------------------------------------------------------------------------------- */
+
+/* Before 7 B is laid along the axes of A that begin at `axis`, and only where `broadcast` says so. */
+static const gm_older older_binary[] = {
+    {7, GM_OLDER_ATTRIBUTE, "broadcast", .i = 0}, {7, GM_OLDER_ATTRIBUTE, "axis", .i = 0}, {0}};
+
+static gm_status upgrade_binary(gm_older_node *node)
+{
+    gm_graph *graph = node->graph;
+    const gm_attribute *axis = node->opset < 7 ? gm_older_attribute(node, "axis") : NULL;
+    int64_t axes[GM_MAX_RANK];
+    size_t count = 0;
+    if (!axis || node->input_count < 2)
+        return GM_OK;
+    int rank = gm_value_of(graph, node->inputs[0])->rank, own = gm_value_of(graph, node->inputs[1])->rank;
+    for (int64_t at = axis->i + own; at < rank && axis->i >= 0; at++, count++)
+        axes[count] = own + (int64_t)count;
+    if (count)
+        node->inputs[1] = gm_emit2(graph, "Unsqueeze", node->inputs[1], gm_const_ints(graph, axes, count));
+    return graph->status;
+}
+
+#define OLDER_BINARY .older = older_binary, .upgrade = upgrade_binary
+
+static const gm_older older_clip[] = {
+    {11, GM_OLDER_INPUT, "min", .input = 1}, {11, GM_OLDER_INPUT, "max", .input = 2}, {0}};
+
+/* Before 6 the type is a word: "FLOAT". */
+static const gm_older older_cast[] = {{6, GM_OLDER_ATTRIBUTE, "to", .i = 0}, {0}};
+
+static gm_status upgrade_cast(gm_older_node *node)
+{
+    gm_attribute *to = gm_older_attribute(node, "to");
+    char name[16] = "";
+    const gm_type_info *type;
+    if (!to || to->kind != GM_ATTRIBUTE_STRING)
+        return GM_OK;
+    for (size_t i = 0; to->s[i] && i + 1 < sizeof name; i++)
+        name[i] = (char)(to->s[i] >= 'A' && to->s[i] <= 'Z' ? to->s[i] - 'A' + 'a' : to->s[i]);
+    if (!(type = gm_type_by_name(name)))
+        return gm_graph_fail(node->graph, GM_ERROR_MODEL, "Cast: there is no type '%s'", to->s);
+    *to = gm_attribute_int("to", type->type);
+    return GM_OK;
+}
+
 /* --- The operators ------------------------------------------------------------------------------------------------ */
 
 #define ATTRIBUTES(table) .attributes = table, .attribute_count = GM_COUNT(table)
@@ -426,11 +471,16 @@ static const gm_attribute_schema mod_attributes[] = {{"fmod", GM_ATTRIBUTE_INT, 
 static const gm_attribute_schema cast_attributes[] = {{"to", GM_ATTRIBUTE_INT, GM_REQUIRED, .i = 0},
                                                       {"saturate", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 1}};
 
-ELEMENTWISE(gm_op_add, "Add", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_ADD, .gradient = add_gradient);
-ELEMENTWISE(gm_op_sub, "Sub", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_SUB, .gradient = sub_gradient);
-ELEMENTWISE(gm_op_mul, "Mul", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_MUL, .gradient = mul_gradient);
-ELEMENTWISE(gm_op_div, "Div", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_DIV, .gradient = div_gradient);
-ELEMENTWISE(gm_op_pow, "Pow", 15, "X Y", GM_TYPES_NUMERIC, pow_infer, GM_TILE_POW, .gradient = pow_gradient);
+ELEMENTWISE(gm_op_add, "Add", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_ADD, .gradient = add_gradient,
+            OLDER_BINARY);
+ELEMENTWISE(gm_op_sub, "Sub", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_SUB, .gradient = sub_gradient,
+            OLDER_BINARY);
+ELEMENTWISE(gm_op_mul, "Mul", 14, "A B", GM_TYPES_NUMERIC, arithmetic_infer, GM_TILE_MUL, .gradient = mul_gradient,
+            OLDER_BINARY);
+ELEMENTWISE(gm_op_div, "Div", 14, "A B", GM_TYPES_NUMERIC, gm_infer_elementwise, GM_TILE_DIV, .gradient = div_gradient,
+            OLDER_BINARY);
+ELEMENTWISE(gm_op_pow, "Pow", 15, "X Y", GM_TYPES_NUMERIC, pow_infer, GM_TILE_POW, .gradient = pow_gradient,
+            OLDER_BINARY);
 /* not of the tile machine: no flag, no lower */
 const gm_operator gm_op_mod = {.domain = "",
                                .name = "Mod",
@@ -468,25 +518,30 @@ ELEMENTWISE(gm_op_softplus, "Softplus", 1, "X", GM_TYPES_FLOATING, gm_infer_unar
 EXTREME(gm_op_min, "Min", GM_TILE_MIN);
 EXTREME(gm_op_max, "Max", GM_TILE_MAX);
 ELEMENTWISE(gm_op_clip, "Clip", 13, "X min? max?", GM_TYPES_NUMERIC, clip_infer, GM_TILE_CLIP,
-            .gradient = clip_gradient);
+            .gradient = clip_gradient, .older = older_clip);
 ELEMENTWISE(gm_op_where, "Where", 16, "condition X Y", GM_TYPES(GM_BOOL), where_infer, GM_TILE_WHERE,
             .gradient = where_gradient);
-ELEMENTWISE(gm_op_equal, "Equal", 19, "A B", TYPES_COMPARED, gm_infer_comparison, GM_TILE_EQUAL, .zero_gradient = true);
-ELEMENTWISE(gm_op_less, "Less", 13, "A B", GM_TYPES_NUMERIC, gm_infer_comparison, GM_TILE_LESS, .zero_gradient = true);
+ELEMENTWISE(gm_op_equal, "Equal", 19, "A B", TYPES_COMPARED, gm_infer_comparison, GM_TILE_EQUAL, .zero_gradient = true,
+            OLDER_BINARY);
+ELEMENTWISE(gm_op_less, "Less", 13, "A B", GM_TYPES_NUMERIC, gm_infer_comparison, GM_TILE_LESS, .zero_gradient = true,
+            OLDER_BINARY);
 ELEMENTWISE(gm_op_greater, "Greater", 13, "A B", GM_TYPES_NUMERIC, gm_infer_comparison, GM_TILE_GREATER,
-            .zero_gradient = true);
+            .zero_gradient = true, OLDER_BINARY);
 ELEMENTWISE(gm_op_less_or_equal, "LessOrEqual", 16, "A B", GM_TYPES_NUMERIC, gm_infer_comparison, GM_TILE_LESS_EQUAL,
             .zero_gradient = true);
 ELEMENTWISE(gm_op_greater_or_equal, "GreaterOrEqual", 16, "A B", GM_TYPES_NUMERIC, gm_infer_comparison,
             GM_TILE_GREATER_EQUAL, .zero_gradient = true);
-ELEMENTWISE(gm_op_and, "And", 7, "A B", GM_TYPES(GM_BOOL), gm_infer_comparison, GM_TILE_AND, .zero_gradient = true);
-ELEMENTWISE(gm_op_or, "Or", 7, "A B", GM_TYPES(GM_BOOL), gm_infer_comparison, GM_TILE_OR, .zero_gradient = true);
-ELEMENTWISE(gm_op_xor, "Xor", 7, "A B", GM_TYPES(GM_BOOL), gm_infer_comparison, GM_TILE_XOR, .zero_gradient = true);
+ELEMENTWISE(gm_op_and, "And", 7, "A B", GM_TYPES(GM_BOOL), gm_infer_comparison, GM_TILE_AND, .zero_gradient = true,
+            OLDER_BINARY);
+ELEMENTWISE(gm_op_or, "Or", 7, "A B", GM_TYPES(GM_BOOL), gm_infer_comparison, GM_TILE_OR, .zero_gradient = true,
+            OLDER_BINARY);
+ELEMENTWISE(gm_op_xor, "Xor", 7, "A B", GM_TYPES(GM_BOOL), gm_infer_comparison, GM_TILE_XOR, .zero_gradient = true,
+            OLDER_BINARY);
 ELEMENTWISE(gm_op_not, "Not", 1, "X", GM_TYPES(GM_BOOL), gm_infer_unary, GM_TILE_NOT, .zero_gradient = true);
 ELEMENTWISE(gm_op_is_nan, "IsNaN", 20, "X", GM_TYPES_FLOATING, gm_infer_comparison, GM_TILE_IS_NAN,
             .zero_gradient = true);
 ELEMENTWISE(gm_op_cast, "Cast", 13, "input", TYPES_COMPARED, cast_infer, GM_TILE_CAST, .gradient = cast_gradient,
-            ATTRIBUTES(cast_attributes));
+            ATTRIBUTES(cast_attributes), .older = older_cast, .upgrade = upgrade_cast);
 
 /* The identity through which no gradient flows: `detach(x)`. */
 const gm_operator gm_op_detach = {.domain = "gmodel",

@@ -491,6 +491,8 @@ static const gm_attribute_schema gemm_attributes[] = {
     {.name = "transB", .kind = GM_ATTRIBUTE_INT, .presence = GM_DEFAULT, .i = 0},
 };
 
+static const gm_older older_gemm[] = {{7, GM_OLDER_IGNORED, "broadcast", .i = 0}, {0}};
+
 const gm_operator gm_op_gemm = {
     .domain = "",
     .name = "Gemm",
@@ -500,6 +502,7 @@ const gm_operator gm_op_gemm = {
     .types = MATRIX_TYPES,
     .attributes = gemm_attributes,
     .attribute_count = GM_COUNT(gemm_attributes),
+    .older = older_gemm,
     .infer = infer_gemm,
     .gradient = gemm_gradient,
     .reference = gemm_reference,

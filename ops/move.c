@@ -152,6 +152,7 @@ static gm_status lower_concat(gm_lower *lower)
 }
 
 static const gm_attribute_schema concat_attributes[] = {{"axis", GM_ATTRIBUTE_INT, GM_REQUIRED, .i = 0}};
+static const gm_older older_concat[] = {{4, GM_OLDER_DEFAULT, "axis", .i = 1}, {0}};
 const gm_operator gm_op_concat = {.domain = "",
                                   .name = "Concat",
                                   .since = 13,
@@ -161,6 +162,7 @@ const gm_operator gm_op_concat = {.domain = "",
                                   .flags = GM_OP_VARIADIC,
                                   .attributes = concat_attributes,
                                   .attribute_count = GM_COUNT(concat_attributes),
+                                  .older = older_concat,
                                   .infer = infer_concat,
                                   .gradient = gradient_concat,
                                   .expand = expand_concat,
@@ -370,12 +372,17 @@ static gm_status gradient_slice(gm_gradient *g)
     return g->graph->status;
 }
 
+static const gm_older older_slice[] = {{10, GM_OLDER_INPUT, "starts", .input = 1, .type = GM_INT64},
+                                       {10, GM_OLDER_INPUT, "ends", .input = 2, .type = GM_INT64},
+                                       {10, GM_OLDER_INPUT, "axes", .input = 3, .type = GM_INT64},
+                                       {0}};
 const gm_operator gm_op_slice = {.domain = "",
                                  .name = "Slice",
                                  .since = 13,
                                  .inputs = "data starts ends axes? steps?",
                                  .outputs = "output",
                                  .types = MOVABLE,
+                                 .older = older_slice,
                                  .infer = infer_slice,
                                  .gradient = gradient_slice,
                                  .reference = reference_slice,
@@ -539,6 +546,7 @@ static gm_status expand_split(gm_graph *graph, const gm_node *node, gm_value_id 
 
 static const gm_attribute_schema split_attributes[] = {{"axis", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 0},
                                                        {"num_outputs", GM_ATTRIBUTE_INT, GM_OPTIONAL, .i = 0}};
+static const gm_older older_split[] = {{13, GM_OLDER_INPUT, "split", .input = 1, .type = GM_INT64}, {0}};
 const gm_operator gm_op_split = {.domain = "",
                                  .name = "Split",
                                  .since = 18,
@@ -547,6 +555,7 @@ const gm_operator gm_op_split = {.domain = "",
                                  .types = MOVABLE,
                                  .attributes = split_attributes,
                                  .attribute_count = GM_COUNT(split_attributes),
+                                 .older = older_split,
                                  .infer = infer_split,
                                  .gradient = gradient_split,
                                  .expand = expand_split,

@@ -375,6 +375,20 @@ static const gm_attribute_schema attributes[] = {
     {.name = "training_mode", .kind = GM_ATTRIBUTE_INT}, /* not given: as the graph */
 };
 
+static const gm_older older[] = {
+    {7, GM_OLDER_ATTRIBUTE, "is_test", .i = 0}, {9, GM_OLDER_ATTRIBUTE, "spatial", .i = 0}, {0}};
+
+static gm_status upgrade(gm_older_node *node)
+{
+    const gm_attribute *spatial = gm_older_attribute(node, "spatial"), *test = gm_older_attribute(node, "is_test");
+    if (node->opset < 9 && spatial && spatial->i == 0)
+        return gm_graph_fail(node->graph, GM_ERROR_UNSUPPORTED,
+                             "BatchNormalization with statistics of each place (spatial = 0) is not supported");
+    if (node->opset < 7)
+        gm_older_set(node, gm_attribute_int("training_mode", !test || test->i == 0));
+    return GM_OK;
+}
+
 const gm_operator gm_op_batch_normalization = {
     .domain = "",
     .name = "BatchNormalization",
@@ -384,6 +398,8 @@ const gm_operator gm_op_batch_normalization = {
     .types = GM_TYPES_FLOATING,
     .attributes = attributes,
     .attribute_count = GM_COUNT(attributes),
+    .older = older,
+    .upgrade = upgrade,
     .infer = infer_inference,
     .expand = expand_batch_normalization,
     .gradient = inference_gradient,

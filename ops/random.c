@@ -290,6 +290,9 @@ static gm_status dropout_expand(gm_graph *graph, const gm_node *node, gm_value_i
 
 static const gm_attribute_schema dropout_attributes[] = {{"seed", GM_ATTRIBUTE_INT, GM_OPTIONAL, .i = 0}};
 
+static const gm_older older_dropout[] = {
+    {12, GM_OLDER_INPUT, "ratio", .input = 1, .type = GM_FLOAT}, {7, GM_OLDER_IGNORED, "is_test", .i = 0}, {0}};
+
 /* Training: draws a mask and scales what is kept by 1 / (1 - ratio). Otherwise the identity. */
 const gm_operator gm_op_dropout = {.domain = "",
                                    .name = "Dropout",
@@ -299,5 +302,6 @@ const gm_operator gm_op_dropout = {.domain = "",
                                    .types = GM_TYPES_FLOATING,
                                    .flags = GM_OP_RANDOM,
                                    ATTRIBUTES(dropout_attributes),
+                                   .older = older_dropout,
                                    .infer = dropout_infer,
                                    .expand = dropout_expand};

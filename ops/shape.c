@@ -474,6 +474,7 @@ static gm_status infer_unsqueeze(gm_graph *graph, gm_node *node)
 }
 
 static const gm_attribute_schema reshape_attributes[] = {{"allowzero", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 0}};
+static const gm_older older_reshape[] = {{5, GM_OLDER_INPUT, "shape", .input = 1, .type = GM_INT64}, {0}};
 const gm_operator gm_op_reshape = {.domain = "",
                                    .name = "Reshape",
                                    .since = 21,
@@ -482,6 +483,7 @@ const gm_operator gm_op_reshape = {.domain = "",
                                    .types = MOVABLE,
                                    .attributes = reshape_attributes,
                                    .attribute_count = GM_COUNT(reshape_attributes),
+                                   .older = older_reshape,
                                    .infer = infer_reshape,
                                    .gradient = reshape_back,
                                    .reference = copy_reference,

@@ -147,6 +147,27 @@ static gm_status lower_log_softmax(gm_lower *l)
     return lower(l, true);
 }
 
+/* Before 13 the axes from `axis` (1 where it is not given) on are one. */
+static gm_status upgrade_softmax(gm_older_node *node)
+{
+    gm_graph *graph = node->graph;
+    const gm_attribute *given = gm_older_attribute(node, "axis");
+    int rank = gm_value_of(graph, node->inputs[0])->rank;
+    int64_t axis = given ? given->i : 1;
+    gm_value_id flat;
+    axis += axis < 0 ? rank : 0;
+    gm_older_set(node, gm_attribute_int("axis", -1));
+    if (axis == rank - 1 || axis < 0 || axis > rank || rank == 0)
+        return axis < 0 || axis > rank ? gm_graph_fail(graph, GM_ERROR_MODEL, "%s: axis %lld is outside [0, %d]",
+                                                       node->op->name, (long long)axis, rank)
+                                       : GM_OK;
+    flat = gm_emit1_with(graph, "Flatten", node->inputs[0], gm_attribute_int("axis", axis));
+    flat = gm_emit1_with(graph, node->op->name, flat, gm_attribute_int("axis", -1));
+    node->outputs[0] = gm_emit2(graph, "Reshape", flat, gm_shape_of(graph, node->inputs[0]));
+    node->done = true;
+    return graph->status;
+}
+
 static const gm_attribute_schema softmax_attributes[] = {{"axis", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = -1}};
 const gm_operator gm_op_softmax = {.domain = "",
                                    .name = "Softmax",
@@ -156,6 +177,7 @@ const gm_operator gm_op_softmax = {.domain = "",
                                    .types = GM_TYPES_FLOATING,
                                    .attributes = softmax_attributes,
                                    .attribute_count = GM_COUNT(softmax_attributes),
+                                   .upgrade = upgrade_softmax,
                                    .infer = infer_softmax,
                                    .gradient = gradient_softmax,
                                    .reference = reference_softmax,
@@ -168,6 +190,7 @@ const gm_operator gm_op_log_softmax = {.domain = "",
                                        .types = GM_TYPES_FLOATING,
                                        .attributes = softmax_attributes,
                                        .attribute_count = GM_COUNT(softmax_attributes),
+                                       .upgrade = upgrade_softmax,
                                        .infer = infer_softmax,
                                        .gradient = gradient_log_softmax,
                                        .reference = reference_log_softmax,

@@ -248,6 +248,8 @@ static const gm_mistake mistakes[] = {
               "train d batch 2 epochs 1 { fit }\n"
               "train d batch 4 epochs 1 { fit }\n",
      "t.gmodel:4:1: the input 'x' of 'fit' is float[N, 4], but a row of the field 'x' is float[2]"},
+    {"opset_of_the_future", "model m <gmodel = 1, opset = 99>\n" NET,
+     "t.gmodel:1:1: operator set 99 is newer than 28, the newest that is known here"},
     {"plain_onnx",
      "<ir_version: 10, opset_import: [\"\" : 21]>\n"
      "agraph (float[N] x) => (float[N] y) { y = Dense(x) }\n",
