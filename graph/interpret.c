@@ -100,6 +100,23 @@ static bool is_computable(const gm_graph *graph, const gm_node *node)
     return true;
 }
 
+/* Shape and friends: a small integer vector whose elements are all known numbers. */
+static const gm_tensor *known_content(gm_graph *graph, gm_value_id id)
+{
+    const gm_value value = graph->values[id];
+    int64_t count = (int64_t)value.content_count;
+    gm_tensor *tensor;
+    if (!value.content || value.rank > 1)
+        return NULL;
+    for (int64_t i = 0; i < count; i++)
+        if (!gm_dim_is_known(value.content[i]))
+            return NULL;
+    tensor = gm_tensor_create(graph->pool, value.type, value.rank, &count);
+    for (int64_t i = 0; tensor && i < count; i++)
+        gm_set_int(tensor, i, value.content[i]);
+    return tensor;
+}
+
 gm_status gm_node_compute(gm_graph *graph, size_t index, gm_value_id *outputs)
 {
     const gm_node *node = &graph->nodes[index];
@@ -107,7 +124,16 @@ gm_status gm_node_compute(gm_graph *graph, size_t index, gm_value_id *outputs)
     gm_tensor *out = gm_pool_array(graph->pool, node->output_count + 1, sizeof *out);
     if (!in || !out)
         return graph->status = GM_ERROR_MEMORY;
-    if (index + 1 != graph->node_count || !is_computable(graph, node))
+    if (index + 1 != graph->node_count || node->dead)
+        return GM_OK;
+    const gm_tensor *content =
+        node->output_count == 1 && node->outputs[0] ? known_content(graph, node->outputs[0]) : NULL;
+    if (content) {
+        outputs[0] = gm_graph_constant(graph, content);
+        graph->node_count--;
+        return graph->status;
+    }
+    if (!is_computable(graph, node))
         return GM_OK;
     for (size_t i = 0; i < node->input_count; i++)
         if (node->inputs[i])

@@ -159,6 +159,20 @@ GM_API size_t gm_model_part_count(const gm_model *model, gm_part part);
 GM_API const char *gm_model_part_name(const gm_model *model, gm_part part, size_t index); /* NULL: no such index */
 GM_API const char *gm_model_main_network(const gm_model *model); /* NULL: the file has no network */
 
+/* What a network or a sample takes and gives (name NULL: the main network). Sizes that are not numbers are -1; `symbols`
+ * then has the name by which a session is given them, or NULL where it follows from others. */
+typedef struct gm_value_info {
+    const char *name;
+    gm_type type;
+    int rank;
+    int64_t dims[8];
+    const char *symbols[8];
+} gm_value_info;
+GM_API size_t gm_model_input_count(const gm_model *model, const char *name); /* 0: there is no such network, too */
+GM_API size_t gm_model_output_count(const gm_model *model, const char *name);
+GM_API gm_status gm_model_input(const gm_model *model, const char *name, size_t index, gm_value_info *info_out);
+GM_API gm_status gm_model_output(const gm_model *model, const char *name, size_t index, gm_value_info *info_out);
+
 /* Parameters (trained) and buffers (running statistics, fixed tensors), by path: "generator.h0.Dense.W". */
 typedef struct gm_parameter_info {
     const char *path;
@@ -191,13 +205,22 @@ GM_API gm_status gm_model_save(const gm_model *model, const char *path);
 
 /* ---- Session: run a network or a sample -------------------------------------------------------------------------- */
 
+typedef struct gm_dimension {
+    const char *name;
+    int64_t size;
+} gm_dimension;
+
 typedef struct gm_session_options {
     size_t struct_size;
-    int64_t batch; /* value of the dimension N; 0: 1 */
-    int has_seed;  /* 1: `seed` keys random draws, those with a seed of their own included */
+    int64_t
+        batch; /* size of the dimension N, or of the first one of the first input where that has another name; 0: 1 */
+    int has_seed; /* 1: `seed` keys random draws, those with a seed of their own included */
     uint64_t seed;
     int reference; /* 1: plain reference kernels instead of oneDNN (slow; for comparison) */
     int training;  /* 1: training mode (batch statistics, dropout); running statistics are not written */
+    /* Sizes of named dimensions (gm_model_input tells which there are). Kept only during the call. */
+    const gm_dimension *dimensions;
+    size_t dimension_count;
 } gm_session_options;
 
 GM_API void gm_session_options_default(gm_session_options *options, size_t struct_size);

@@ -16,6 +16,8 @@ struct gm_model {
     size_t users;    /* sessions and trainers alive */
 };
 
+/* The graph of a network or sample; NULL: the main network. Fails naming what there is. */
+gm_status gm_model_graph(const gm_model *model, const char *name, bool training, const gm_graph **graph_out);
 /* Fills `store` from the tensors of a container; every parameter and buffer of the program must be there with its
  * shape. The training part too when `training`. name: the file, for messages. */
 gm_status gm_store_restore(gm_store *store, const gm_container *container, bool training, const char *name);

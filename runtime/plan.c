@@ -550,12 +550,16 @@ static gm_status sparsify(gm_plan *plan)
 
 static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_options *options)
 {
-    gm_binding binding = {0, options->batch};
+    size_t count = options->size_count;
+    gm_binding *bindings = gm_pool_array(plan->pool, count + 1, sizeof *bindings);
     gm_value_id *map;
+    if (!bindings)
+        return GM_ERROR_MEMORY;
+    if (count)
+        memcpy(bindings, options->sizes, count * sizeof *bindings);
     if (options->batch)
-        binding.symbol = gm_dim_symbol(graph->symbols, "N");
-    plan->graph =
-        gm_graph_bind(graph, plan->pool, &binding, options->batch ? 1 : 0, options->fed, options->fed_count, &map);
+        bindings[count++] = (gm_binding){gm_dim_symbol(graph->symbols, "N"), options->batch};
+    plan->graph = gm_graph_bind(graph, plan->pool, bindings, count, options->fed, options->fed_count, &map);
     if (!plan->graph)
         return gm_failure(plan->context);
     GM_TRY(add_gradient_norms(plan, options, map));

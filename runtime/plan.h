@@ -10,7 +10,9 @@
 typedef struct gm_plan gm_plan;
 
 typedef struct gm_plan_options {
-    int64_t batch;          /* value of the symbol N; 0: leave it (an error if the graph has it) */
+    int64_t batch;           /* value of the symbol N; 0: leave it (an error if the graph has it) */
+    const gm_binding *sizes; /* of other symbols */
+    size_t size_count;
     const char *const *fed; /* random draws that become inputs, by path */
     size_t fed_count;
     bool reference;

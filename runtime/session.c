@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define GM_MAX_SIZES 32
+
 struct gm_session {
     gm_context *context;
     gm_model *model;
@@ -25,27 +27,84 @@ void gm_session_options_default(gm_session_options *options, size_t struct_size)
     gm_options_give(options, struct_size, &defaults, sizeof defaults);
 }
 
-static gm_status find_graph(const gm_model *model, const char *name, bool training, const gm_graph **graph_out)
+/* --- Sizes of dimensions --- */
+
+typedef struct sizes {
+    gm_binding bindings[GM_MAX_SIZES];
+    size_t count;
+} sizes;
+
+static bool has_size(const sizes *s, gm_dim symbol)
 {
-    const gm_program *program = model->program;
-    const gm_entry *entry;
-    name = name ? name : program->main_network;
-    if (!name)
-        return gm_fail(model->context, GM_ERROR_ARGUMENT, "the model has no network to run");
-    entry = gm_program_entry(program, GM_ENTRY_NETWORK, name);
-    if (!entry)
-        entry = gm_program_entry(program, GM_ENTRY_SAMPLE, name);
-    if (!entry) {
-        gm_spelling spelling;
-        gm_spelling_init(&spelling, name);
-        for (size_t i = 0; i < program->entry_count; i++)
-            if (program->entries[i].kind != GM_ENTRY_STEP)
-                gm_spelling_offer(&spelling, program->entries[i].name);
-        return gm_fail(model->context, GM_ERROR_ARGUMENT, "the model has no network or sample '%s'%s%s%s", name,
-                       spelling.best ? "; did you mean '" : "", spelling.best ? spelling.best : "",
-                       spelling.best ? "'?" : "");
+    for (size_t i = 0; i < s->count; i++)
+        if (s->bindings[i].symbol == symbol)
+            return true;
+    return false;
+}
+
+/* The symbol of the graph's inputs by its name; 0: there is none, and `spelling` has seen those that there are. */
+static gm_dim symbol_named(const gm_graph *graph, const char *name, gm_spelling *spelling)
+{
+    for (size_t i = 0; i < graph->input_count; i++) {
+        const gm_value *value = gm_value_of(graph, graph->inputs[i].value);
+        for (int k = 0; k < value->rank; k++) {
+            const char *symbol = gm_dim_symbol_name(graph->symbols, value->dims[k]);
+            if (symbol && strcmp(symbol, name) == 0)
+                return value->dims[k];
+            if (symbol)
+                gm_spelling_offer(spelling, symbol);
+        }
     }
-    *graph_out = training && entry->training ? entry->training : entry->graph;
+    return 0;
+}
+
+static gm_status add_sizes(const gm_graph *graph, const gm_session_options *options, sizes *s)
+{
+    if (options->dimension_count > GM_MAX_SIZES - 1)
+        return gm_fail(graph->context, GM_ERROR_ARGUMENT, "a session takes sizes of at most %d dimensions",
+                       GM_MAX_SIZES - 1);
+    for (size_t i = 0; i < options->dimension_count; i++) {
+        const gm_dimension *given = &options->dimensions[i];
+        gm_spelling spelling;
+        gm_dim symbol;
+        gm_spelling_init(&spelling, given->name ? given->name : "");
+        symbol = symbol_named(graph, given->name ? given->name : "", &spelling);
+        if (!symbol)
+            return gm_fail(graph->context, GM_ERROR_ARGUMENT, "no input of '%s' has a dimension '%s'%s%s%s",
+                           graph->name, given->name ? given->name : "", spelling.best ? "; did you mean '" : "",
+                           spelling.best ? spelling.best : "", spelling.best ? "'?" : "");
+        if (given->size < 0 || has_size(s, symbol))
+            return gm_fail(graph->context, GM_ERROR_ARGUMENT, "the dimension '%s' %s", given->name,
+                           given->size < 0 ? "has a negative size" : "is given twice");
+        s->bindings[s->count++] = (gm_binding){symbol, given->size};
+    }
+    return GM_OK;
+}
+
+/* Where nothing is called N, the batch is the first dimension of the first input. */
+static void add_batch(const gm_graph *graph, int64_t batch, sizes *s)
+{
+    gm_spelling spelling;
+    const gm_value *value = graph->input_count ? gm_value_of(graph, graph->inputs[0].value) : NULL;
+    gm_spelling_init(&spelling, "N");
+    if (symbol_named(graph, "N", &spelling) || !value || value->rank == 0 || gm_dim_is_known(value->dims[0]) ||
+        !gm_dim_symbol_name(graph->symbols, value->dims[0]) || has_size(s, value->dims[0]))
+        return;
+    s->bindings[s->count++] = (gm_binding){value->dims[0], batch};
+}
+
+static gm_status check_sizes(const gm_graph *graph, const sizes *s)
+{
+    gm_dim batch = gm_dim_symbol(graph->symbols, "N");
+    for (size_t i = 0; i < graph->input_count; i++) {
+        const gm_value *value = gm_value_of(graph, graph->inputs[i].value);
+        for (int k = 0; k < value->rank; k++) {
+            const char *name = gm_dim_symbol_name(graph->symbols, value->dims[k]);
+            if (name && value->dims[k] != batch && !has_size(s, value->dims[k]))
+                return gm_fail(graph->context, GM_ERROR_ARGUMENT, "the dimension '%s' of input '%s' has no size", name,
+                               graph->inputs[i].name);
+        }
+    }
     return GM_OK;
 }
 
@@ -56,13 +115,17 @@ gm_status gm_session_create(const gm_model *model, const char *name, const gm_se
     const gm_graph *graph = NULL;
     gm_session *session;
     gm_status status;
+    sizes s = {.count = 0};
     if (!model || !session_out)
         return GM_ERROR_ARGUMENT;
     GM_TRY(gm_options_take(model->context, "gm_session_options", options,
                            offsetof(gm_session_options, training) + sizeof own.training, &own, sizeof own));
     if (own.batch < 0)
         return gm_fail(model->context, GM_ERROR_ARGUMENT, "a batch of %lld is not possible", (long long)own.batch);
-    GM_TRY(find_graph(model, name, own.training != 0, &graph));
+    GM_TRY(gm_model_graph(model, name, own.training != 0, &graph));
+    GM_TRY(add_sizes(graph, &own, &s));
+    add_batch(graph, own.batch ? own.batch : 1, &s);
+    GM_TRY(check_sizes(graph, &s));
     session = gm_alloc(model->context, sizeof *session);
     if (!session)
         return GM_ERROR_MEMORY;
@@ -71,7 +134,12 @@ gm_status gm_session_create(const gm_model *model, const char *name, const gm_se
     session->seed = own.has_seed ? own.seed : model->seed;
     session->override_seeds = own.has_seed != 0;
     session->model->users++;
-    gm_plan_options plan_options = {.batch = own.batch ? own.batch : 1, .reference = own.reference != 0};
+    gm_plan_options plan_options = {.batch = has_size(&s, gm_dim_symbol(graph->symbols, "N")) ? 0
+                                             : own.batch                                      ? own.batch
+                                                                                              : 1,
+                                    .sizes = s.bindings,
+                                    .size_count = s.count,
+                                    .reference = own.reference != 0};
     status = gm_store_view(model->store, &session->store);
     if (status == GM_OK)
         status = gm_plan_create(model->context, graph, session->store, &plan_options, &session->plan);

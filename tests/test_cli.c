@@ -329,13 +329,13 @@ START_TEST(run_takes_and_makes_npy)
     path_in(path, sizeof path, "w.npy");
     ck_assert_int_eq(gm_write_npy(context, path, &view), GM_OK);
     ck_exits(2, "run pictures.gmodel --input z=w.npy --output-dir out");
-    ck_says("float[3, 3]");
+    ck_says("float[N, 3]");
     ck_says("float[3, 5]");
     view.rank = 1;
     view.bytes = 3 * sizeof(float);
     ck_assert_int_eq(gm_write_npy(context, path, &view), GM_OK);
     ck_exits(2, "run pictures.gmodel --input z=w.npy --output-dir out");
-    ck_says("the input 'z' must be float[1, 3], but its file has float[3]");
+    ck_says("the input 'z' must be float[N, 3], but its file has float[3]");
     gm_context_destroy(context);
 }
 END_TEST

@@ -110,6 +110,47 @@ START_TEST(symbols_may_be_small_letters)
 }
 END_TEST
 
+START_TEST(sessions_give_sizes_to_named_dimensions)
+{
+    gm_session_options options;
+    gm_dimension sizes[] = {{"n", 2}, {"length", 3}};
+    gm_tensor_view view;
+    gm_value_info info;
+    load(HEAD "g (float[n, length] x) => (y) { y = Transpose(x) }");
+    ck_assert_uint_eq(gm_model_input_count(model, "g"), 1);
+    require(gm_model_input(model, NULL, 0, &info));
+    ck_assert_str_eq(info.name, "x");
+    ck_assert_int_eq(info.rank, 2);
+    ck_assert_int_eq(info.dims[1], -1);
+    ck_assert_str_eq(info.symbols[1], "length");
+    require(gm_model_output(model, NULL, 0, &info));
+    ck_assert_str_eq(info.symbols[0], "length");
+    ck_assert_int_eq(gm_model_input(model, NULL, 1, &info), GM_ERROR_ARGUMENT);
+    gm_session_options_default(&options, sizeof options);
+    ck_assert_int_eq(gm_session_create(model, NULL, &options, &session), GM_ERROR_ARGUMENT);
+    ck_assert_str_eq(gm_context_message(context), "the dimension 'length' of input 'x' has no size");
+    options.dimensions = sizes + 1;
+    options.dimension_count = 1;
+    options.batch = 5; /* of the first dimension, which has no other size */
+    require(gm_session_create(model, NULL, &options, &session));
+    require(gm_session_output(session, 0, &view));
+    ck_assert_int_eq(view.dims[0], 3);
+    ck_assert_int_eq(view.dims[1], 5);
+    gm_session_destroy(session);
+    session = NULL;
+    options.dimensions = sizes;
+    options.dimension_count = 2;
+    require(gm_session_create(model, NULL, &options, &session));
+    require(gm_session_output(session, 0, &view));
+    ck_assert_int_eq(view.dims[1], 2);
+    gm_session_destroy(session);
+    session = NULL;
+    sizes[0].name = "lenght";
+    ck_assert_int_eq(gm_session_create(model, NULL, &options, &session), GM_ERROR_ARGUMENT);
+    ck_assert_str_eq(gm_context_message(context), "no input of 'g' has a dimension 'lenght'; did you mean 'length'?");
+}
+END_TEST
+
 START_TEST(a_known_condition_takes_one_branch)
 {
     load(HEAD "g (float[2] x) => (y) <bool c = {0}> {\n"
@@ -232,6 +273,7 @@ int main(void)
     tcase_add_test(cases, a_text_of_a_graph_is_a_model);
     tcase_add_test(cases, floats_are_parameters_statistics_buffers_whole_numbers_constants);
     tcase_add_test(cases, symbols_may_be_small_letters);
+    tcase_add_test(cases, sessions_give_sizes_to_named_dimensions);
     tcase_add_test(cases, a_known_condition_takes_one_branch);
     tcase_add_test(cases, an_unknown_condition_runs_both_branches);
     tcase_add_test(cases, branches_of_different_shapes_need_a_known_condition);

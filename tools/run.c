@@ -6,7 +6,7 @@
 
 #include "tools/gmrun.h"
 
-enum { NETWORK = 256, INPUT, OUTPUT_DIRECTORY, THREADS, MATH, INPUTS_MAX = 32 };
+enum { NETWORK = 256, INPUT, OUTPUT_DIRECTORY, THREADS, MATH, INPUTS_MAX = 32, SIZES_MAX = 31 };
 
 static const option_line options[] = {
     {"network", NETWORK, "NAME", "which network or sample (default: the main network)"},
@@ -24,17 +24,8 @@ typedef struct run_request {
     char names[INPUTS_MAX][256];
     const char *paths[INPUTS_MAX];
     gm_tensor_view arrays[INPUTS_MAX];
+    bool fixed[INPUTS_MAX]; /* given at load: decides shapes */
 } run_request;
-
-static bool same_shape(const gm_tensor_view *a, const gm_tensor_view *b)
-{
-    if (a->type != b->type || a->rank != b->rank)
-        return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dims[i] != b->dims[i])
-            return false;
-    return true;
-}
 
 static const gm_tensor_view *array_of(const run_request *request, const char *name)
 {
@@ -44,43 +35,50 @@ static const gm_tensor_view *array_of(const run_request *request, const char *na
     return NULL;
 }
 
-/* Whether every array fits the session's inputs. With `say`, prints the first that does not. */
-static bool arrays_fit(const gm_session *session, const run_request *request, bool say)
+static bool same_shape(const gm_tensor_view *a, const gm_value_info *wanted)
 {
-    for (size_t i = 0; i < gm_session_input_count(session); i++) {
-        gm_tensor_view wanted;
-        if (gm_session_input(session, i, &wanted) != GM_OK)
-            return false;
-        const gm_tensor_view *array = array_of(request, wanted.name);
-        if (array && same_shape(array, &wanted))
-            continue;
-        char left[160], right[160];
-        shape_text(left, sizeof left, &wanted);
-        if (say && !array)
-            error_line("the input '%s' is missing: --input %s=FILE.npy of %s", wanted.name, wanted.name, left);
-        else if (say)
-            error_line("the input '%s' must be %s, but its file has %s%s", wanted.name, left,
-                       shape_text(right, sizeof right, array),
-                       array->type == GM_DOUBLE && wanted.type == GM_FLOAT ? "; save it as numpy.float32" : "");
+    if (a->type != wanted->type || a->rank != wanted->rank)
         return false;
-    }
+    for (int i = 0; i < a->rank; i++)
+        if (wanted->dims[i] >= 0 && a->dims[i] != wanted->dims[i])
+            return false;
     return true;
 }
 
-/* Every --input names an input of the network. */
-static bool names_known(const gm_session *session, const run_request *request)
+/* "float[N, 784]" */
+static const char *wanted_text(char *buffer, size_t bytes, const gm_value_info *wanted)
+{
+    gm_tensor_view type = {.type = wanted->type};
+    size_t length;
+    shape_text(buffer, bytes, &type);
+    buffer[strcspn(buffer, "[")] = '\0';
+    length = strlen(buffer);
+    for (int i = 0; i < wanted->rank && length < bytes; i++) {
+        const char *before = i ? ", " : "[";
+        length += (size_t)(wanted->dims[i] >= 0
+                               ? snprintf(buffer + length, bytes - length, "%s%lld", before, (long long)wanted->dims[i])
+                               : snprintf(buffer + length, bytes - length, "%s%s", before,
+                                          wanted->symbols[i] ? wanted->symbols[i] : "?"));
+    }
+    if (wanted->rank && length < bytes)
+        snprintf(buffer + length, bytes - length, "]");
+    return buffer;
+}
+
+/* Every --input names an input of the network. Those that were fixed at load are none of it any more. */
+static bool names_known(const gm_model *model, const run_request *request)
 {
     const char *names[INPUTS_MAX];
-    size_t count = 0;
-    gm_tensor_view view;
-    for (size_t i = 0; i < gm_session_input_count(session) && count < INPUTS_MAX; i++)
-        if (gm_session_input(session, i, &view) == GM_OK)
-            names[count++] = view.name;
+    size_t count = 0, all = gm_model_input_count(model, request->network);
+    gm_value_info info;
+    for (size_t i = 0; i < all && count < INPUTS_MAX; i++)
+        if (gm_model_input(model, request->network, i, &info) == GM_OK)
+            names[count++] = info.name;
     for (size_t i = 0; i < request->input_count; i++) {
         size_t at = 0;
         while (at < count && strcmp(names[at], request->names[i]))
             at++;
-        if (at < count)
+        if (at < count || request->fixed[i])
             continue;
         const char *near = nearest(request->names[i], names, count);
         near = near ? near : count ? names[0] : NULL;
@@ -91,51 +89,64 @@ static bool names_known(const gm_session *session, const run_request *request)
     return true;
 }
 
-/* For a message: the first dimension of an array that has as many dimensions as its input, else 1. */
-static int64_t likely_batch(const gm_model *model, const run_request *request)
+/* Takes the sizes of named dimensions from the arrays; the first array that does not fit is told. */
+static bool take_sizes(const gm_model *model, const run_request *request, gm_dimension *sizes, size_t *count)
 {
-    gm_session *session = NULL;
-    gm_tensor_view wanted;
-    int64_t batch = 1;
-    if (gm_session_create(model, request->network, NULL, &session) != GM_OK)
-        return 1;
-    for (size_t i = 0; i < gm_session_input_count(session) && batch == 1; i++) {
-        const gm_tensor_view *array =
-            gm_session_input(session, i, &wanted) == GM_OK ? array_of(request, wanted.name) : NULL;
-        if (array && array->rank && array->rank == wanted.rank)
-            batch = array->dims[0];
+    size_t inputs = gm_model_input_count(model, request->network);
+    gm_value_info wanted;
+    char left[160], right[160];
+    for (size_t i = 0; i < inputs; i++) {
+        if (gm_model_input(model, request->network, i, &wanted) != GM_OK)
+            return false;
+        const gm_tensor_view *array = array_of(request, wanted.name);
+        if (!array) {
+            error_line("the input '%s' is missing: --input %s=FILE.npy of %s", wanted.name, wanted.name,
+                       wanted_text(left, sizeof left, &wanted));
+            return false;
+        }
+        bool fits = same_shape(array, &wanted);
+        for (int k = 0; fits && k < wanted.rank; k++) {
+            size_t at = 0;
+            if (!wanted.symbols[k])
+                continue;
+            while (at < *count && strcmp(sizes[at].name, wanted.symbols[k]))
+                at++;
+            if (at == *count && *count < SIZES_MAX)
+                sizes[(*count)++] = (gm_dimension){wanted.symbols[k], array->dims[k]};
+            else if (at < *count && sizes[at].size != array->dims[k]) {
+                error_line("the dimension %s is %lld in one input and %lld in '%s'", wanted.symbols[k],
+                           (long long)sizes[at].size, (long long)array->dims[k], wanted.name);
+                return false;
+            }
+        }
+        if (fits)
+            continue;
+        error_line("the input '%s' must be %s, but its file has %s%s", wanted.name,
+                   wanted_text(left, sizeof left, &wanted), shape_text(right, sizeof right, array),
+                   array->type == GM_DOUBLE && wanted.type == GM_FLOAT ? "; save it as numpy.float32" : "");
+        return false;
     }
-    gm_session_destroy(session);
-    return batch;
+    return true;
 }
 
-/* N is the first dimension of some input, we cannot see of which: the first value that makes all arrays fit. */
 static gm_session *open_session(gm_context *context, const gm_model *model, const run_request *request, int *exit_out)
 {
+    gm_dimension sizes[SIZES_MAX];
     gm_session_options settings;
     gm_session *session = NULL;
     gm_session_options_default(&settings, sizeof settings);
-    for (size_t i = 0; i <= request->input_count; i++) {
-        const gm_tensor_view *array = i < request->input_count ? &request->arrays[i] : NULL;
-        settings.batch = array && array->rank ? array->dims[0] : 1;
-        gm_session_destroy(session);
-        session = NULL;
-        gm_status status = gm_session_create(model, request->network, &settings, &session);
-        if (status != GM_OK) {
-            *exit_out = report_failure(context, status);
-            return NULL;
-        }
-        if (arrays_fit(session, request, false))
-            return session;
-    }
-    gm_session_destroy(session);
-    session = NULL;
-    settings.batch = likely_batch(model, request);
-    if (gm_session_create(model, request->network, &settings, &session) == GM_OK && names_known(session, request))
-        arrays_fit(session, request, true);
-    gm_session_destroy(session);
     *exit_out = EXIT_USAGE;
-    return NULL;
+    if (gm_model_input_count(model, request->network) == 0 && gm_model_output_count(model, request->network) == 0) {
+        *exit_out = report_failure(context, GM_ERROR_ARGUMENT); /* there is no such network */
+        return NULL;
+    }
+    if (!names_known(model, request) || !take_sizes(model, request, sizes, &settings.dimension_count))
+        return NULL;
+    settings.dimensions = sizes;
+    gm_status status = gm_session_create(model, request->network, &settings, &session);
+    if (status != GM_OK)
+        *exit_out = report_failure(context, status);
+    return session;
 }
 
 static gm_status write_outputs(gm_context *context, const gm_session *session, const char *directory)
@@ -172,10 +183,6 @@ static int run_network(gm_context *context, const gm_model *model, run_request *
         status = gm_session_input(session, i, &view);
         if (status == GM_OK)
             memcpy(view.data, array_of(request, view.name)->data, view.bytes);
-    }
-    if (!names_known(session, request)) {
-        gm_session_destroy(session);
-        return EXIT_USAGE;
     }
     if (status == GM_OK)
         status = gm_session_run(session);
@@ -229,9 +236,36 @@ static bool take_option(const command *self, run_request *request, int letter, c
     }
 }
 
-static int read_and_run(gm_context *context, const gm_model *model, run_request *request)
+/* A plain ONNX model may need the values of whole numbers among its inputs to know its shapes: where it does not load
+ * without, it gets those. */
+static gm_model *load_model(gm_context *context, run_request *request, int *exit_out)
+{
+    gm_tensor_view fixed[INPUTS_MAX];
+    gm_model_options settings;
+    gm_model *model = NULL;
+    gm_model_options_default(&settings, sizeof settings);
+    gm_status status = gm_model_load(context, request->file, NULL, &model);
+    if (status == GM_OK)
+        return model;
+    for (size_t i = 0; i < request->input_count; i++) {
+        gm_type type = request->arrays[i].type;
+        if (type == GM_FLOAT || type == GM_DOUBLE || type == GM_FLOAT16 || type == GM_BFLOAT16)
+            continue;
+        request->fixed[i] = true;
+        fixed[settings.fixed_count] = request->arrays[i];
+        fixed[settings.fixed_count++].name = request->names[i];
+    }
+    settings.fixed = fixed;
+    if (settings.fixed_count && (status == GM_ERROR_MODEL || status == GM_ERROR_UNSUPPORTED) &&
+        gm_model_load(context, request->file, &settings, &model) == GM_OK)
+        return model;
+    return open_model(context, request->file, NULL, exit_out); /* tells the first message again */
+}
+
+static int read_and_run(gm_context *context, run_request *request)
 {
     size_t got = 0;
+    int result = EXIT_FAILED;
     gm_status status = GM_OK;
     while (got < request->input_count) {
         status = gm_read_npy(context, request->paths[got], &request->arrays[got]);
@@ -239,7 +273,12 @@ static int read_and_run(gm_context *context, const gm_model *model, run_request 
             break;
         got++;
     }
-    int result = status == GM_OK ? run_network(context, model, request) : report_failure(context, status);
+    gm_model *model = status == GM_OK ? load_model(context, request, &result) : NULL;
+    if (status != GM_OK)
+        result = report_failure(context, status);
+    else if (model)
+        result = run_network(context, model, request);
+    gm_model_destroy(model);
     for (size_t i = 0; i < got; i++)
         gm_release(context, request->arrays[i].data);
     return result;
@@ -259,10 +298,8 @@ static int parse_and_run(const command *self, run_request *request, int argc, ch
     if (!request->directory)
         return usage_error(self, "--output-dir DIR is missing");
     gm_context *context = open_context(&request->how, &status);
-    gm_model *model = context ? open_model(context, request->file, NULL, &status) : NULL;
-    if (model)
-        status = read_and_run(context, model, request);
-    gm_model_destroy(model);
+    if (context)
+        status = read_and_run(context, request);
     gm_context_destroy(context);
     return status;
 }
