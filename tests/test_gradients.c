@@ -82,6 +82,22 @@ static const gradcheck_case cases[] = {
     {.op = "Clip", IN("Nx5", "double scalar [-0.5]", "double scalar [0.5]"), .kinks = {-0.5, 0.5}},
     {.op = "Where", IN("bool 2x3 [1 0 1 0 0 1]", "2x3", "3")},
     {.op = "Cast", IN("Nx3"), WITH(GRAD_INT("to", GM_DOUBLE))},
+    {.op = "ThresholdedRelu", IN("Nx3"), WITH(GRAD_FLOAT("alpha", 0.5)), .kinks = {0.5}},
+    {.op = "Celu", IN("Nx3"), WITH(GRAD_FLOAT("alpha", 0.7))},
+    {.op = "Shrink", IN("Nx3"), WITH(GRAD_FLOAT("lambd", 0.5), GRAD_FLOAT("bias", 0.3)), .kinks = {-0.5, 0.5}},
+    {.op = "Swish", IN("Nx3"), WITH(GRAD_FLOAT("alpha", 0.7))},
+    {.op = "SwiGLU", IN("Nx3", "Nx3")},
+    {.op = "CastLike", IN("Nx3", "double 1 [0]")},
+    /* trigonometry.c */
+    {.op = "Tan", IN("Nx3 -1 1")},
+    {.op = "Asin", IN("Nx3 -0.9 0.9")},
+    {.op = "Acos", IN("Nx3 -0.9 0.9")},
+    {.op = "Atan", IN("Nx3")},
+    {.op = "Sinh", IN("Nx3")},
+    {.op = "Cosh", IN("Nx3")},
+    {.op = "Asinh", IN("Nx3")},
+    {.op = "Acosh", IN("Nx3 1.5 3")},
+    {.op = "Atanh", IN("Nx3 -0.8 0.8")},
     /* random.c */
     {.op = "Dropout", IN("4x5", "double scalar [0.4]", "bool scalar [1]"), .outputs = 2},
     /* gather.c */
