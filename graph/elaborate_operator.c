@@ -9,11 +9,29 @@ static const struct {
     const char *name;
     unsigned inputs;
 } same_type_inputs[] = {
-    {"Concat", ~0u},    {"Gemm", 7u},      {"MatMul", 3u},        {"PRelu", 3u},
-    {"Pad", 5u},        {"Range", 7u},     {"SwiGLU", 3u},        {"BitShift", 3u},
-    {"BitwiseAnd", 3u}, {"BitwiseOr", 3u}, {"BitwiseXor", 3u},    {"ScatterElements", 5u},
-    {"Scatter", 5u},    {"ScatterND", 5u}, {"TensorScatter", 3u}, {"Einsum", ~0u},
-    {"Sum", ~0u},       {"Mean", ~0u},     {"Mod", 3u},
+    {"Concat", ~0u},
+    {"Gemm", 7u},
+    {"MatMul", 3u},
+    {"PRelu", 3u},
+    {"Pad", 5u},
+    {"Range", 7u},
+    {"SwiGLU", 3u},
+    {"BitShift", 3u},
+    {"BitwiseAnd", 3u},
+    {"BitwiseOr", 3u},
+    {"BitwiseXor", 3u},
+    {"ScatterElements", 5u},
+    {"Scatter", 5u},
+    {"ScatterND", 5u},
+    {"TensorScatter", 3u},
+    {"Einsum", ~0u},
+    {"Sum", ~0u},
+    {"Mean", ~0u},
+    {"Mod", 3u},
+    {"LayerNormalization", 7u},
+    {"RMSNormalization", 3u},
+    {"InstanceNormalization", 7u},
+    {"GroupNormalization", 7u},
 };
 
 static unsigned literal_group(const gm_operator *op)

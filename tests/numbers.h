@@ -1,7 +1,7 @@
 /* Graphs of one operator written as text, for tests of shapes and of known results.
  *
  *     "Nx3"                        a float input of shape [N, 3]; "scalar" has rank 0
- *     "3 [1 2 3]"                  a float constant; "int 2x2 [1 2 3 4]", "bool 2 [1 0]", "double ..." likewise
+ *     "3 [1 2 3]"                  a float constant; "int 2x2 [1 2 3 4]" (int64), "bool 2 [1 0]", "uint8 ..." likewise
  *     "shape 0"                    the Shape of input 0
  *     ""                           left out */
 #ifndef GM_TESTS_NUMBERS_H
@@ -67,23 +67,21 @@ static inline gm_value_id numbers_constant(numbers *n, gm_type type, int rank, c
 
 static inline gm_value_id numbers_input(numbers *n, const char *text, size_t index)
 {
-    static const struct {
-        const char *prefix;
-        gm_type type;
-    } types[] = {{"int ", GM_INT64}, {"bool ", GM_BOOL}, {"double ", GM_DOUBLE}};
     gm_type type = GM_FLOAT;
     gm_dim dims[GM_MAX_RANK];
     int rank = 0;
-    char name[16];
+    char name[16], word[16] = "";
+    size_t length;
     if (!*text)
         return 0;
     if (strncmp(text, "shape ", 6) == 0)
         return gm_emit1(n->graph, "Shape", n->inputs[text[6] - '0']);
-    for (size_t i = 0; i < GM_COUNT(types); i++)
-        if (strncmp(text, types[i].prefix, strlen(types[i].prefix)) == 0) {
-            type = types[i].type;
-            text += strlen(types[i].prefix);
-        }
+    length = strcspn(text, " ");
+    if (length < sizeof word && text[length] && text[0] >= 'a' && text[0] <= 'z' && strncmp(text, "scalar", 6) != 0) {
+        memcpy(word, text, length);
+        type = strcmp(word, "int") == 0 ? GM_INT64 : gm_type_by_name(word)->type;
+        text += length + 1;
+    }
     if (strncmp(text, "scalar", 6) == 0)
         text += 6;
     while (*text && *text != ' ') {

@@ -162,6 +162,18 @@ static const gradcheck_case cases[] = {
     {.op = "BatchNormalization", IN("Nx2x3", "2", "2", "2", "2 0.5 2"), .training = 1, .outputs = 3},
     {.op = "gmodel.BatchNormalizationTraining", IN("3x2x2", "2", "2"), WITH(GRAD_FLOAT("epsilon", 0.1)), .outputs = 3},
     {.op = "gmodel.BatchNormalizationGrad", IN("Nx2x2", "2", "2", "2 0.5 2", "Nx2x2"), .outputs = 3},
+    /* norm_more.c */
+    {.op = "LayerNormalization", IN("Nx3x2", "3x2", "2"), WITH(GRAD_INT("axis", 1)), .outputs = 3},
+    {.op = "LayerNormalization", IN("Nx4", "4"), WITH(GRAD_FLOAT("epsilon", 0.1))},
+    {.op = "RMSNormalization", IN("Nx3x2", "3x1"), WITH(GRAD_INT("axis", -2))},
+    {.op = "InstanceNormalization", IN("Nx2x3", "2", "2"), WITH(GRAD_FLOAT("epsilon", 0.1))},
+    {.op = "GroupNormalization", IN("Nx4x2", "4", "4"), WITH(GRAD_INT("num_groups", 2), GRAD_FLOAT("epsilon", 0.1))},
+    {.op = "MeanVarianceNormalization", IN("2x2x2x3")},
+    {.op = "MeanVarianceNormalization", IN("Nx3"), WITH(GRAD_INTS("axes", -1))},
+    {.op = "LpNormalization", IN("Nx3x2"), WITH(GRAD_INT("axis", 1))},
+    {.op = "LpNormalization", IN("Nx3"), WITH(GRAD_INT("p", 1))},
+    {.op = "LRN", IN("Nx4x2"), WITH(GRAD_INT("size", 3), GRAD_FLOAT("alpha", 0.5))},
+    {.op = "LRN", IN("Nx3"), WITH(GRAD_INT("size", 2), GRAD_FLOAT("bias", 2.0), GRAD_FLOAT("alpha", 0.5))},
     /* pool.c */
     {.op = "MaxPool",
      IN("Nx2x5x4"),
