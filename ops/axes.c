@@ -1,4 +1,4 @@
-/* Axes, known integers, contents. See axes.h. */
+/* Axes, known integers, contents, shapes. See axes.h. */
 #include "ops/axes.h"
 
 #include <string.h>
@@ -151,4 +151,44 @@ gm_value_id gm_const_axes(gm_graph *graph, const bool *mask, int rank)
         if (mask[i])
             axes[count++] = i;
     return gm_const_ints(graph, axes, count);
+}
+
+gm_value_id gm_shape_vector(gm_graph *graph, int rank, const gm_axis_size *axes)
+{
+    int64_t run[GM_MAX_RANK];
+    size_t length = 0, parts = 0;
+    gm_value_id part[2 * GM_MAX_RANK];
+    gm_attribute axis = gm_attribute_int("axis", 0);
+    for (int i = 0; i < rank; i++) {
+        gm_attribute ends[2] = {gm_attribute_int("start", axes[i].axis), gm_attribute_int("end", axes[i].axis + 1)};
+        bool known = gm_dim_is_known(axes[i].size);
+        if (known || !axes[i].of)
+            run[length++] = known ? axes[i].size : -1;
+        if (length && (i + 1 == rank || (!known && axes[i].of))) {
+            part[parts++] = gm_const_ints(graph, run, length);
+            length = 0;
+        }
+        if (!known && axes[i].of)
+            part[parts++] = gm_emit(graph, "Shape", &axes[i].of, 1, ends, 2);
+    }
+    if (parts < 2)
+        return parts ? part[0] : gm_const_ints(graph, run, 0);
+    return gm_emit(graph, "Concat", part, parts, &axis, 1);
+}
+
+gm_value_id gm_reshape_to(gm_graph *graph, gm_value_id x, int rank, const gm_axis_size *axes)
+{
+    const gm_value *value;
+    bool same, inferred = false;
+    if (graph->status != GM_OK || !x)
+        return 0;
+    value = gm_value_of(graph, x);
+    same = value->rank == rank;
+    for (int i = 0; i < rank; i++) {
+        same = same && value->dims[i] == axes[i].size;
+        inferred = inferred || (!gm_dim_is_known(axes[i].size) && !axes[i].of);
+    }
+    return same ? x
+                : gm_emit2_with(graph, "Reshape", x, gm_shape_vector(graph, rank, axes),
+                                gm_attribute_int("allowzero", !inferred));
 }

@@ -1,4 +1,4 @@
-/* What operators that work along axes share: lists of axes, known integers, contents. */
+/* What operators that work along axes share: lists of axes, known integers, contents, shapes that are made. */
 #ifndef GM_OPS_AXES_H
 #define GM_OPS_AXES_H
 
@@ -21,5 +21,18 @@ gm_status gm_set_content(gm_graph *graph, gm_node *node, size_t output, const gm
 gm_status gm_infer_axes(gm_graph *graph, gm_node *node, size_t input, int rank, bool *mask, bool *given_out);
 /* A constant int64 vector with the axes of the mask. */
 gm_value_id gm_const_axes(gm_graph *graph, const bool *mask, int rank);
+
+/* One axis of a shape that is made while building: its size, and the axis of a value where a symbolic size is found at run
+ * time. of == 0: the axis takes what the others leave (one axis at most). */
+typedef struct gm_axis_size {
+    gm_dim size;
+    gm_value_id of;
+    int axis;
+} gm_axis_size;
+
+/* x reshaped to these axes; x itself where it has them already. */
+gm_value_id gm_reshape_to(gm_graph *graph, gm_value_id x, int rank, const gm_axis_size *axes);
+/* An int64 vector of these sizes, for Reshape and Expand. */
+gm_value_id gm_shape_vector(gm_graph *graph, int rank, const gm_axis_size *axes);
 
 #endif

@@ -107,6 +107,15 @@ static const gradcheck_case cases[] = {
     {.op = "gmodel.GatherGrad", IN("3x2", "int 3 [1 3 1]", "int 2 [4 2]")},
     {.op = "GatherElements", IN("Nx4", "int 2x2 [0 3 -1 -1]"), WITH(GRAD_INT("axis", 1))},
     {.op = "gmodel.GatherElementsGrad", IN("2x2", "int 2x2 [0 3 1 1]", "int 2 [2 4]"), WITH(GRAD_INT("axis", 1))},
+    /* rearrange.c, select.c */
+    {.op = "Tile", IN("Nx3", "int 2 [2 3]")},
+    {.op = "DepthToSpace", IN("Nx8x2x3"), WITH(GRAD_INT("blocksize", 2))},
+    {.op = "SpaceToDepth", IN("Nx2x4x2"), WITH(GRAD_INT("blocksize", 2), GRAD_STRING("mode", "CRD"))},
+    {.op = "Trilu", IN("Nx3x4", "int 1 [1]")},
+    {.op = "ReverseSequence", IN("4x3x2", "int 3 [2 4 0]")},
+    {.op = "CenterCropPad", IN("Nx5x2", "int 2 [2 5]"), WITH(GRAD_INTS("axes", 1, 2))},
+    {.op = "Compress", IN("3x2", "bool 3 [1 0 1]"), WITH(GRAD_INT("axis", 0))},
+    {.op = "Compress", IN("3x2", "bool 5 [1 0 0 1 1]")},
     /* reduce.c */
     {.op = "ReduceSum", IN("Nx3x2", "int 2 [0 -1]"), WITH(GRAD_INT("keepdims", 0))},
     {.op = "ReduceSum", IN("Nx3x2", "int 1 [1]")},

@@ -1,0 +1,114 @@
+/* Operators that repeat, mask, pick and scatter: known results, shapes, messages. */
+#include "tests/gradcheck.h"
+#include "tests/numbers.h"
+
+static const numbers_case results[] = {
+    {.op = "Tile", IN("2x2 [1 2 3 4]", "int 2 [1 2]"), .expected = "1 2 1 2 3 4 3 4"},
+    {.op = "Tile", IN("2x2 [1 2 3 4]", "int 2 [2 1]"), .expected = "1 2 3 4 1 2 3 4"},
+    {.op = "Tile", IN("2 [1 2]", "int 1 [0]"), .expected = ""},
+    {.op = "Tile", IN("1x1x1x1x1x1x1x2 [1 2]", "int 8 [1 1 1 1 1 1 2 2]"), .expected = "1 2 1 2 1 2 1 2"},
+    {.op = "DepthToSpace",
+     IN("1x4x1x2 [0 1 2 3 4 5 6 7]"),
+     WITH(GRAD_INT("blocksize", 2)),
+     .expected = "0 2 1 3 4 6 5 7"},
+    {.op = "SpaceToDepth",
+     IN("1x1x2x4 [0 2 1 3 4 6 5 7]"),
+     WITH(GRAD_INT("blocksize", 2)),
+     .expected = "0 1 2 3 4 5 6 7"},
+    {.op = "Trilu", IN("int 2x3 [1 2 3 4 5 6]"), .expected = "1 2 3 0 5 6"},
+    {.op = "Trilu",
+     IN("int 2x3 [1 2 3 4 5 6]", "int scalar [-1]"),
+     WITH(GRAD_INT("upper", 0)),
+     .expected = "0 0 0 4 0 0"},
+    {.op = "Trilu", IN("bool 2x2 [1 1 1 1]", "int scalar [1]"), .expected = "0 1 0 0"},
+    {.op = "EyeLike",
+     IN("2x3 [9 9 9 9 9 9]"),
+     WITH(GRAD_INT("k", 1), GRAD_INT("dtype", GM_INT32)),
+     .expected = "0 1 0 0 0 1"},
+    {.op = "ReverseSequence", IN("3x2 [1 2 3 4 5 6]", "int 2 [3 2]"), .expected = "5 4 3 2 1 6"},
+    {.op = "CenterCropPad", IN("5 [1 2 3 4 5]", "int 1 [2]"), .expected = "2 3"},
+    {.op = "CenterCropPad", IN("2 [1 2]", "int 1 [5]"), .expected = "0 1 2 0 0"},
+    {.op = "Compress", IN("3x2 [1 2 3 4 5 6]", "bool 2 [0 1]"), WITH(GRAD_INT("axis", 0)), .expected = "3 4"},
+    {.op = "Compress", IN("3x2 [1 2 3 4 5 6]", "bool 5 [0 1 0 0 1]"), .expected = "2 5"},
+    {.op = "NonZero", IN("2x2 [1 0 1 nan]"), .expected = "0 1 1 0 0 1"},
+    {.op = "NonZero", IN("3 [0 0 0]"), .expected = ""},
+    {.op = "Unique", IN("6 [2 1 1 3 4 3]"), .outputs = 4, .expected = "1 2 3 4 1 0 3 4 1 0 0 2 3 2 2 1 2 1"},
+    {.op = "Unique",
+     IN("6 [2 1 1 3 4 3]"),
+     WITH(GRAD_INT("sorted", 0)),
+     .outputs = 4,
+     .expected = "2 1 3 4 0 1 3 4 0 1 1 2 3 2 1 2 2 1"},
+    {.op = "Unique",
+     IN("2x3 [1 0 1 2 3 2]"),
+     WITH(GRAD_INT("axis", -1)),
+     .outputs = 4,
+     .expected = "0 1 3 2 1 0 1 0 1 1 2"},
+};
+
+static const numbers_case shapes[] = {
+    {.op = "Tile", IN("NxC", "int 2 [2 1]"), .expected = "float[2*N, C]"},
+    {.op = "DepthToSpace", IN("Nx8x2x3"), WITH(GRAD_INT("blocksize", 2)), .expected = "float[N, 2, 4, 6]"},
+    {.op = "DepthToSpace", IN("Nx8xHxW"), WITH(GRAD_INT("blocksize", 2)), .expected = "float[N, 2, 2*H, 2*W]"},
+    {.op = "SpaceToDepth", IN("Nx2x4x6"), WITH(GRAD_INT("blocksize", 2)), .expected = "float[N, 8, 2, 3]"},
+    {.op = "Trilu", IN("NxNxC"), .expected = "float[N, N, C]"},
+    {.op = "EyeLike", IN("NxC"), .expected = "float[N, C]"},
+    {.op = "CenterCropPad", IN("Nx5", "int 1 [7]"), WITH(GRAD_INTS("axes", -1)), .expected = "float[N, 7]"},
+    {.op = "CenterCropPad", IN("Nx5", "int 2 [3 7]"), .expected = "float[3, 7]"},
+    {.op = "Compress", IN("Nx3", "bool 3 [1 0 1]"), WITH(GRAD_INT("axis", 1)), .expected = "float[N, 2]"},
+    {.op = "NonZero", IN("scalar [1]"), .expected = "int64[0, 1]"},
+};
+
+static const numbers_case errors[] = {
+    {.op = "Tile", IN("2x3", "int 1 [2]"), .expected = "one per axis"},
+    {.op = "DepthToSpace", IN("1x6x2x2"), WITH(GRAD_INT("blocksize", 2)), .expected = "do not divide"},
+    {.op = "SpaceToDepth", IN("1x1x3x2"), WITH(GRAD_INT("blocksize", 2)), .expected = "do not divide"},
+    {.op = "SpaceToDepth", IN("1x1x2x2"), WITH(GRAD_INT("blocksize", 0)), .expected = "blocksize must be"},
+    {.op = "DepthToSpace",
+     IN("1x4x2x2"),
+     WITH(GRAD_INT("blocksize", 2), GRAD_STRING("mode", "X")),
+     .expected = "DCR or CRD"},
+    {.op = "Trilu", IN("3"), .expected = "two axes"},
+    {.op = "EyeLike", IN("3"), .expected = "matrix"},
+    {.op = "ReverseSequence", IN("3x2", "int 3"), .expected = "one element per entry"},
+    {.op = "ReverseSequence", IN("3x2", "int 2"), WITH(GRAD_INT("time_axis", 1)), .expected = "are both 1"},
+    {.op = "CenterCropPad", IN("3x2", "int 1 [2]"), .expected = "for 2 axes"},
+    {.op = "Compress", IN("3x2", "bool 3"), .expected = "must be known"},
+    {.op = "Compress", IN("3x2", "bool 4 [1 1 1 1]"), WITH(GRAD_INT("axis", 0)), .expected = "for 3 entries"},
+    {.op = "NonZero", IN("3"), .expected = "must be known"},
+    {.op = "Unique", IN("3"), .expected = "must be known"},
+};
+
+START_TEST(KnownResults)
+{
+    numbers_check_result(&results[_i]);
+}
+END_TEST
+
+START_TEST(Shapes)
+{
+    numbers_check_shape(&shapes[_i]);
+}
+END_TEST
+
+START_TEST(Errors)
+{
+    numbers_check_error(&errors[_i]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rearrange");
+    TCase *all = tcase_create("rearrange");
+    SRunner *runner;
+    int failed;
+    tcase_add_loop_test(all, KnownResults, 0, (int)GM_COUNT(results));
+    tcase_add_loop_test(all, Shapes, 0, (int)GM_COUNT(shapes));
+    tcase_add_loop_test(all, Errors, 0, (int)GM_COUNT(errors));
+    suite_add_tcase(suite, all);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
