@@ -224,6 +224,50 @@ const gm_operator gm_op_random_mask = {.domain = "gmodel",
                                        .lower = gm_tile_lower,
                                        .tile_instruction = GM_TILE_MASK};
 
+/* --- Bernoulli
+ * ------------------------------------------------------------------------------------------------------------- */
+
+static gm_status bernoulli_infer(gm_graph *graph, gm_node *node)
+{
+    gm_value x = *gm_value_of(graph, node->inputs[0]);
+    gm_type type = (gm_type)gm_node_int(node, "dtype", (int64_t)x.type);
+    if ((unsigned)type >= 32 || !((GM_TYPES_NUMERIC | GM_TYPES(GM_BOOL)) & GM_TYPES(type)))
+        return gm_node_fail(graph, node, "dtype must be a type of numbers or bool, found %s", gm_type_name(type));
+    gm_set_output(graph, node, 0, type, x.rank, x.dims);
+    return graph->status;
+}
+
+/* https://onnx.ai/onnx/operators/onnx__Bernoulli.html: 1 where a uniform draw is less than the probability. */
+static gm_status bernoulli_expand(gm_graph *graph, const gm_node *node, gm_value_id *outputs)
+{
+    const gm_attribute *seed = gm_node_attribute(node, "seed");
+    gm_type type = gm_value_of(graph, node->inputs[0])->type, result = (gm_type)gm_node_int(node, "dtype", type);
+    gm_attribute list[2] = {gm_attribute_int("dtype", type == GM_DOUBLE ? type : GM_FLOAT)};
+    gm_value_id p = node->inputs[0], uniform;
+    if (seed)
+        list[1] = *seed;
+    uniform = gm_emit(graph, "RandomUniformLike", &p, 1, list, seed ? 2 : 1);
+    if (type != GM_DOUBLE && type != GM_FLOAT)
+        p = gm_emit1_with(graph, "Cast", p, gm_attribute_int("to", GM_FLOAT));
+    outputs[0] = gm_emit2(graph, "Less", uniform, p);
+    if (result != GM_BOOL)
+        outputs[0] = gm_emit1_with(graph, "Cast", outputs[0], gm_attribute_int("to", result));
+    return graph->status;
+}
+
+static const gm_attribute_schema bernoulli_attributes[] = {{"dtype", GM_ATTRIBUTE_INT, GM_OPTIONAL, .i = 0},
+                                                           {"seed", GM_ATTRIBUTE_FLOAT, GM_OPTIONAL, .i = 0}};
+const gm_operator gm_op_bernoulli = {.domain = "",
+                                     .name = "Bernoulli",
+                                     .since = 22,
+                                     .inputs = "input",
+                                     .outputs = "output",
+                                     .types = GM_TYPES_FLOATING,
+                                     ATTRIBUTES(bernoulli_attributes),
+                                     .infer = bernoulli_infer,
+                                     .zero_gradient = true,
+                                     .expand = bernoulli_expand};
+
 /* --- Dropout
  * --------------------------------------------------------------------------------------------------------------- */
 

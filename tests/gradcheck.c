@@ -111,10 +111,12 @@ static gm_value_id read_input(gradcheck_run *run, const char *text, size_t index
         return 0;
     if (strncmp(text, "int ", 4) == 0)
         return read_constant(run, text + 4, GM_INT64);
-    if (strncmp(text, "bool ", 5) == 0)
-        return read_constant(run, text + 5, GM_BOOL);
-    if (strncmp(text, "double ", 7) == 0)
-        return read_constant(run, text + 7, GM_DOUBLE);
+    for (int type = 1; type < 32; type++) { /* "bool 3 [0 1 1]" */
+        const gm_type_info *info = gm_type_find((gm_type)type);
+        size_t length = info ? strlen(info->name) : 0;
+        if (info && strncmp(text, info->name, length) == 0 && text[length] == ' ')
+            return read_constant(run, text + length + 1, info->type);
+    }
     text = read_shape(run, text, &rank, dims, sizes);
     snprintf(name, sizeof name, "x%zu", index);
     value = gm_graph_add_input(run->graph, name, GM_DOUBLE, rank, dims, false);

@@ -6,7 +6,7 @@
  *     "Nx3x4"           a double input, drawn; N is the symbol N, bound to 2 before the graph runs; "scalar": rank 0
  *     "Nx3 0.5 2"       the same, drawn between 0.5 and 2 (default: -1.5 and 1.5)
  *     "int 3 [0 1 1]"   an int64 constant of that shape; "int scalar [2]"
- *     "bool 3 [0 1 1]", "double 2 [1 0.5]"   other constants; no gradient is asked for them
+ *     "bool 3 [0 1 1]", "double 2 [1 0.5]", "uint8 ..."   other constants; no gradient is asked for them
  *     ""                left out
  * All drawn numbers of a case differ by far more than the step of the differences, and keep away from 0 and from the
  * `kinks` given, so that maxima and piecewise functions are differentiable where they are looked at. */

@@ -183,6 +183,11 @@ static const gradcheck_case cases[] = {
     {.op = "LpNormalization", IN("Nx3"), WITH(GRAD_INT("p", 1))},
     {.op = "LRN", IN("Nx4x2"), WITH(GRAD_INT("size", 3), GRAD_FLOAT("alpha", 0.5))},
     {.op = "LRN", IN("Nx3"), WITH(GRAD_INT("size", 2), GRAD_FLOAT("bias", 2.0), GRAD_FLOAT("alpha", 0.5))},
+    /* quantize.c */
+    {.op = "DequantizeLinear", IN("int8 2x3 [1 2 3 4 5 -6]", "3", "int8 3 [1 0 -1]")},
+    {.op = "DequantizeLinear",
+     IN("uint8 3x2 [1 2 3 4 5 6]", "2x2"),
+     WITH(GRAD_INT("axis", 0), GRAD_INT("block_size", 2))},
     /* pool.c */
     {.op = "MaxPool",
      IN("Nx2x5x4"),

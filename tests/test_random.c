@@ -204,6 +204,30 @@ START_TEST(dropout_rejects_a_ratio_outside)
 }
 END_TEST
 
+/* --- Bernoulli ----------------------------------------------------------------------------------------------------------- */
+
+START_TEST(bernoulli_follows_its_probabilities)
+{
+    gm_graph *graph = gm_graph_create(check.pool, NULL, "bernoulli");
+    gm_tensor *p = lower_random(&check, GM_DOUBLE, 2, (int64_t[]){3, 10000}, 0, 1), *values;
+    gm_value_id y;
+    for (int64_t i = 0; i < 30000; i++) /* never, sometimes, always */
+        gm_set(p, i, i < 10000 ? 0.0 : i < 20000 ? 0.3 : 1.0);
+    y = gm_emit1_with(graph, "Bernoulli", gm_graph_constant(graph, p), gm_attribute_int("dtype", GM_INT8));
+    ck_assert_msg(graph->status == GM_OK, "%s", check.context->message);
+    ck_assert_int_eq(gm_value_of(graph, y)->type, GM_INT8);
+    ck_assert_int_eq(gm_graph_interpret(graph, check.pool, NULL, NULL, 4, 2, &values), GM_OK);
+    for (int64_t row = 0; row < 3; row++) {
+        int64_t ones = 0;
+        for (int64_t i = 0; i < 10000; i++)
+            ones += gm_get_int(&values[y], row * 10000 + i);
+        ck_assert_msg(row == 1 ? ones > 2800 && ones < 3200 : ones == 5000 * row, "row %d: %d", (int)row, (int)ones);
+    }
+    gm_emit1_with(graph, "Bernoulli", gm_graph_constant(graph, p), gm_attribute_int("dtype", GM_STRING));
+    ck_assert_ptr_nonnull(strstr(check.context->message, "dtype must be"));
+}
+END_TEST
+
 /* --- RandomChoice ---------------------------------------------------------------------------------------------------- */
 
 static gm_tensor *harmonic(int64_t count)
@@ -316,6 +340,7 @@ int main(void)
     tcase_add_test(tests, dropout_scales_what_it_keeps);
     tcase_add_test(tests, dropout_is_the_identity_elsewhere);
     tcase_add_test(tests, dropout_rejects_a_ratio_outside);
+    tcase_add_test(tests, bernoulli_follows_its_probabilities);
     tcase_add_test(tests, choices_are_those_of_numpy);
     tcase_add_test(tests, choices_do_not_depend_on_tables_and_threads);
     tcase_add_test(tests, choices_follow_their_weights);
