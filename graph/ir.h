@@ -197,7 +197,9 @@ gm_graph *gm_graph_bind(const gm_graph *graph, gm_pool *pool, const gm_binding *
 gm_status gm_graph_fold(gm_graph *graph);        /* constant folding by reference kernels, x * 1, x + 0, ... */
 gm_status gm_graph_merge(gm_graph *graph);       /* common subexpressions; never random draws or buffer writes */
 gm_status gm_graph_remove_dead(gm_graph *graph); /* what no output and no assign needs */
-gm_status gm_graph_simplify(gm_graph *graph);    /* fold, merge, remove_dead until nothing changes */
+/* Batch normalization of inference into the layer before it (graph/fold_norm.c); parameters must be constants. */
+gm_status gm_graph_fold_normalization(gm_graph *graph);
+gm_status gm_graph_simplify(gm_graph *graph); /* fold, merge, remove_dead until nothing changes */
 /* Updates of tables whose gradient is made of gathered rows only become updates of those rows (graph/sparse.c); shapes
  * must be known. `keep` (one per state entry, may be NULL): true leaves it as it is. */
 gm_status gm_graph_sparsify(gm_graph *graph, const bool *keep);

@@ -90,7 +90,7 @@ static void apply_row(gm_older_node *node, const gm_older *row)
     node->inputs[row->input] = as_input(node, attribute, row->type);
 }
 
-/* Attributes that the present operator lacks. */
+/* Attributes that the present operator lacks, or that are inputs now. */
 static void drop_attributes(gm_older_node *node)
 {
     size_t kept = 0;
@@ -98,6 +98,9 @@ static void drop_attributes(gm_older_node *node)
         bool known = false;
         for (size_t k = 0; k < node->op->attribute_count; k++)
             known = known || strcmp(node->op->attributes[k].name, node->attributes[i].name) == 0;
+        for (const gm_older *row = next_row(node->op, node->opset, NULL); row;
+             row = next_row(node->op, node->opset, row))
+            known = known && (row->what != GM_OLDER_INPUT || strcmp(row->attribute, node->attributes[i].name) != 0);
         if (known)
             node->attributes[kept++] = node->attributes[i];
     }

@@ -4,6 +4,7 @@
 #include "graph/onnx_tree.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_GRAPH_DEPTH 24 /* graphs within attributes of nodes of graphs */
@@ -54,7 +55,11 @@ static gm_ast_expression *real(builder *b, float value)
         return NULL;
     made->is_float = true;
     made->number = value;
-    made->text = gm_pool_printf(b->pool, "%.9g", value);
+    for (int digits = 6; digits <= 9; digits++) { /* the fewest that give the same float */
+        made->text = gm_pool_printf(b->pool, "%.*g", digits, (double)value);
+        if (!made->text || strtof(made->text, NULL) == value)
+            break;
+    }
     return made->text ? made : NULL;
 }
 
@@ -132,8 +137,8 @@ static gm_status type(builder *b, const Onnx__TypeProto *from, gm_ast_type **out
     made->any_shape = !tensor->shape;
     if (!tensor->shape)
         return GM_OK;
-    made->has_shape = true;
     made->dim_count = tensor->shape->n_dim;
+    made->has_shape = made->dim_count > 0; /* `float` alone is a scalar */
     if (!(made->dims = make(b, made->dim_count, sizeof *made->dims)))
         return GM_ERROR_MEMORY;
     for (size_t i = 0; i < made->dim_count; i++)
@@ -146,7 +151,7 @@ static gm_status tensor_type(builder *b, const gm_tensor *tensor, gm_ast_type **
     gm_ast_type *made = *out = make(b, 1, sizeof *made);
     if (!made || !(made->dims = make(b, (size_t)tensor->rank, sizeof *made->dims)))
         return GM_ERROR_MEMORY;
-    *made = (gm_ast_type){.type = tensor->type, .has_shape = true, .dims = made->dims, .where = b->where};
+    *made = (gm_ast_type){.type = tensor->type, .has_shape = tensor->rank > 0, .dims = made->dims, .where = b->where};
     made->dim_count = (size_t)tensor->rank;
     for (int i = 0; i < tensor->rank; i++) {
         made->dims[i] = (gm_ast_dim){GM_AST_DIM_EXPRESSION, integer(b, tensor->dims[i]), b->where};

@@ -65,7 +65,8 @@ static gm_status make_tensor(writer *w, const char *name, const gm_tensor *tenso
 static gm_status add_initializers(writer *w, Onnx__GraphProto *graph, const gm_named_tensor *tensors, size_t count,
                                   gm_name_set *names)
 {
-    graph->initializer = gm_pool_array(w->pool, count, sizeof *graph->initializer);
+    size_t constants = w->container->view ? w->container->view->value_count : 0;
+    graph->initializer = gm_pool_array(w->pool, count + constants, sizeof *graph->initializer);
     if (!graph->initializer)
         return GM_ERROR_MEMORY;
     for (size_t i = 0; i < count; i++) {
@@ -285,9 +286,13 @@ static gm_status append_node(writer *w, Onnx__NodeProto *node)
     return GM_OK;
 }
 
-/* Constants are nodes, not initializers: these hold nothing but parameters and buffers. */
+/* Constants are nodes, so that the initializers of a .gmodel are nothing but parameters and buffers; in plain ONNX they are
+ * initializers. */
 static gm_status add_constant(writer *w, gm_value_id id)
 {
+    if (w->container->source_count == 0) /* plain ONNX */
+        return make_tensor(w, w->value_names[id], gm_value_of(w->container->view, id)->constant,
+                           &w->graph->initializer[w->graph->n_initializer++]);
     const gm_value *value = gm_value_of(w->container->view, id);
     Onnx__NodeProto *node = make_node(w, w->value_names[id], "", "Constant", 0, 1);
     gm_attribute attribute = gm_attribute_tensor("value", value->constant);
@@ -441,13 +446,24 @@ static gm_status add_opset(writer *w, const char *domain, int64_t version)
     return GM_OK;
 }
 
-/* Every domain used: ONNX's own at the model's version, the others at 1. */
+/* Nodes are in the present form of their operators, which may be newer than the model's set. */
+static int64_t view_opset(const writer *w)
+{
+    const gm_graph *view = w->container->view;
+    int64_t opset = w->container->opset;
+    for (size_t i = 0; view && i < view->node_count; i++)
+        if (!view->nodes[i].dead && !view->nodes[i].op->domain[0] && view->nodes[i].op->since > opset)
+            opset = view->nodes[i].op->since;
+    return opset;
+}
+
+/* Every domain used: ONNX's own at that version, the others at 1. */
 static gm_status add_opsets(writer *w)
 {
     w->model.opset_import = gm_pool_array(w->pool, w->graph->n_node + 1, sizeof *w->model.opset_import);
     if (!w->model.opset_import)
         return GM_ERROR_MEMORY;
-    GM_TRY(add_opset(w, "", w->container->opset));
+    GM_TRY(add_opset(w, "", view_opset(w)));
     for (size_t i = 0; i < w->graph->n_node; i++)
         if (w->graph->node[i]->domain)
             GM_TRY(add_opset(w, w->graph->node[i]->domain, 1));

@@ -168,6 +168,8 @@ static gm_status reference_pad(const gm_compute *compute)
 static const gm_attribute_schema pad_attributes[] = {{"mode", GM_ATTRIBUTE_STRING, GM_DEFAULT, .s = "constant"},
                                                      {"pads", GM_ATTRIBUTE_INTS, GM_OPTIONAL, .i = 0}, /* before 11 */
                                                      {"value", GM_ATTRIBUTE_FLOAT, GM_OPTIONAL, .f = 0.0}};
+static const gm_older older_pad[] = {
+    {11, GM_OLDER_INPUT, "pads", .input = 1, .type = GM_INT64}, {11, GM_OLDER_INPUT, "value", .input = 2}, {0}};
 const gm_operator gm_op_pad = {.domain = "",
                                .name = "Pad",
                                .since = 21,
@@ -176,6 +178,7 @@ const gm_operator gm_op_pad = {.domain = "",
                                .types = MOVABLE,
                                .attributes = pad_attributes,
                                .attribute_count = GM_COUNT(pad_attributes),
+                               .older = older_pad,
                                .infer = infer_pad,
                                .gradient = gradient_pad,
                                .reference = reference_pad};

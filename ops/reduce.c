@@ -306,6 +306,8 @@ static gm_status run_lower(gm_lower *lower, gm_reduction reduction, mask_rule ru
     return gm_reduce_lower(lower, reduction, &compute.in[0], mask);
 }
 
+static const gm_older older_reduce[] = {{18, GM_OLDER_INPUT, "axes", .input = 1, .type = GM_INT64}, {0}};
+
 #define REDUCTION(symbol, text, version, in, code, rule, infer_rule, gradient_rule, schema, schema_count)              \
     static gm_status reference_##symbol(const gm_compute *compute)                                                     \
     {                                                                                                                  \
@@ -323,6 +325,7 @@ static gm_status run_lower(gm_lower *lower, gm_reduction reduction, mask_rule ru
                                 .types = GM_TYPES_NUMERIC,                                                             \
                                 .attributes = schema,                                                                  \
                                 .attribute_count = schema_count,                                                       \
+                                .older = schema_count == 0 ? NULL : older_reduce,                                      \
                                 .infer = infer_rule,                                                                   \
                                 .gradient = gradient_rule,                                                             \
                                 .reference = reference_##symbol,                                                       \

@@ -65,6 +65,8 @@ static const gm_attribute_schema reduce_attributes[] = {
     {"axes", GM_ATTRIBUTE_INTS, GM_OPTIONAL, .i = 0}, /* before 18 */
 };
 
+static const gm_older older_reduce[] = {{18, GM_OLDER_INPUT, "axes", .input = 1, .type = GM_INT64}, {0}};
+
 #define COMPOSED(symbol, text, expansion)                                                                              \
     const gm_operator symbol = {.domain = "",                                                                          \
                                 .name = text,                                                                          \
@@ -74,6 +76,7 @@ static const gm_attribute_schema reduce_attributes[] = {
                                 .types = GM_TYPES_FLOATING | GM_TYPES(GM_INT32) | GM_TYPES(GM_INT64),                  \
                                 .attributes = reduce_attributes,                                                       \
                                 .attribute_count = GM_COUNT(reduce_attributes),                                        \
+                                .older = older_reduce,                                                                 \
                                 .infer = infer_like_sum,                                                               \
                                 .expand = expansion}
 

@@ -131,6 +131,9 @@ typedef struct gm_model_options {
      * name, and are no inputs of a session then. Copied. */
     const gm_tensor_view *fixed;
     size_t fixed_count;
+    /* 1: of a binary .gmodel the ONNX graph is taken as it stands, and its source is not: for graphs that another tool
+     * changed. Only the main network is there then. */
+    int adopt;
 } gm_model_options;
 
 GM_API void gm_model_options_default(gm_model_options *options, size_t struct_size);
@@ -202,6 +205,28 @@ GM_API gm_status gm_describe_operators(gm_context *context, void (*write)(const 
 
 /* Writes a binary .gmodel: whole or not at all. */
 GM_API gm_status gm_model_save(const gm_model *model, const char *path);
+
+/* The four kinds of files that hold a model. */
+typedef enum gm_file_kind { GM_FILE_BINARY, GM_FILE_TEXT, GM_FILE_ONNX, GM_FILE_ONNX_TEXT } gm_file_kind;
+
+/* Writes one network (NULL: the main one) for inference, as plain ONNX (GM_FILE_ONNX) or as a binary .gmodel of its own
+ * (GM_FILE_BINARY): parameters become initializers by path, functions are inlined, batch normalization is folded into the
+ * layer before it, nothing of training is left. */
+GM_API gm_status gm_model_export(const gm_model *model, const char *network, const char *path, gm_file_kind kind);
+
+typedef struct gm_convert_options {
+    size_t struct_size;
+    gm_file_kind kind;   /* what is written */
+    const char *network; /* the one that goes from a .gmodel into ONNX; NULL: the main one */
+    int adopt;           /* as in gm_model_options */
+    const char *const *settings;
+    size_t setting_count;
+} gm_convert_options;
+
+GM_API void gm_convert_options_default(gm_convert_options *options, size_t struct_size);
+/* Writes the model of one file into another, whole or not at all. What the new kind cannot hold is told to the log, a line
+ * each. Text to binary and back gives the text byte for byte; a kind to itself gives the same bytes. */
+GM_API gm_status gm_convert(gm_context *context, const char *from, const char *to, const gm_convert_options *options);
 
 /* ---- Session: run a network or a sample -------------------------------------------------------------------------- */
 

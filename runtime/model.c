@@ -171,7 +171,7 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
     gm_status status;
     GM_TRY(set_paths(model, name, options));
     GM_TRY(take_fixed(model, options, &program));
-    if (gm_encoding_of(data, bytes) == GM_ENCODING_BINARY && gm_container_has_source(data, bytes)) {
+    if (gm_encoding_of(data, bytes) == GM_ENCODING_BINARY && !options->adopt && gm_container_has_source(data, bytes)) {
         GM_TRY(gm_container_decode(model->pool, data, bytes, name, &container));
         text = container->sources[0].text;
         bytes = container->sources[0].bytes;

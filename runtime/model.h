@@ -18,6 +18,9 @@ struct gm_model {
 
 /* The graph of a network or sample; NULL: the main network. Fails naming what there is. */
 gm_status gm_model_graph(const gm_model *model, const char *name, bool training, const gm_graph **graph_out);
+/* The bytes of gm_model_export's ONNX, in `pool`. */
+gm_status gm_export_memory(const gm_model *model, const char *network, gm_pool *pool, void **data_out,
+                           size_t *bytes_out);
 /* Fills `store` from the tensors of a container; every parameter and buffer of the program must be there with its
  * shape. The training part too when `training`. name: the file, for messages. */
 gm_status gm_store_restore(gm_store *store, const gm_container *container, bool training, const char *name);

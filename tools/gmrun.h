@@ -28,8 +28,8 @@ typedef struct command {
     int (*run)(const struct command *self, int argc, char **argv);
 } command;
 
-extern const command command_bench, command_check, command_eval, command_inspect, command_ops, command_run,
-    command_sample, command_train;
+extern const command command_bench, command_check, command_convert, command_eval, command_export, command_inspect,
+    command_ops, command_run, command_sample, command_train;
 
 /* ---- options.c ---- */
 
