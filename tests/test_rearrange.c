@@ -43,6 +43,48 @@ static const numbers_case results[] = {
      WITH(GRAD_INT("axis", -1)),
      .outputs = 4,
      .expected = "0 1 3 2 1 0 1 0 1 1 2"},
+    {.op = "ScatterElements",
+     IN("3x2 [0 0 0 0 0 0]", "int 2x2 [1 0 -1 2]", "2x2 [1 2 3 4]"),
+     .expected = "0 2 1 0 3 4"},
+    {.op = "ScatterElements",
+     IN("1x3 [1 2 3]", "int 1x2 [1 1]", "1x2 [10 20]"),
+     WITH(GRAD_INT("axis", 1), GRAD_STRING("reduction", "add")),
+     .expected = "1 32 3"},
+    {.op = "ScatterElements",
+     IN("int 1x3 [1 2 3]", "int 1x2 [1 1]", "int 1x2 [10 20]"),
+     WITH(GRAD_INT("axis", 1), GRAD_STRING("reduction", "mul")),
+     .expected = "1 400 3"},
+    {.op = "ScatterElements",
+     IN("1x3 [1 2 3]", "int 1x3 [0 1 2]", "1x3 [0 9 nan]"),
+     WITH(GRAD_INT("axis", 1), GRAD_STRING("reduction", "max")),
+     .expected = "1 9 nan"},
+    {.op = "ScatterElements",
+     IN("int 1x3 [1 2 3]", "int 1x2 [0 1]", "int 1x2 [-5 9]"),
+     WITH(GRAD_INT("axis", -1), GRAD_STRING("reduction", "min")),
+     .expected = "-5 2 3"},
+    {.op = "Scatter", IN("2 [1 2]", "int 1 [1]", "1 [9]"), .expected = "1 9"},
+    {.op = "ScatterND", IN("2x2 [1 2 3 4]", "int 1x1 [-1]", "1x2 [8 9]"), .expected = "1 2 8 9"},
+    {.op = "ScatterND",
+     IN("2x2 [1 2 3 4]", "int 3x2 [0 1 1 0 0 1]", "3 [1 2 3]"),
+     WITH(GRAD_STRING("reduction", "add")),
+     .expected = "1 6 5 4"},
+    {.op = "GatherND", IN("2x2 [1 2 3 4]", "int 2x2 [0 0 1 -1]"), .expected = "1 4"},
+    {.op = "GatherND", IN("2x2 [1 2 3 4]", "int 2x1 [1 0]"), .expected = "3 4 1 2"},
+    {.op = "GatherND", IN("2x2 [1 2 3 4]", "int 2x1 [1 0]"), WITH(GRAD_INT("batch_dims", 1)), .expected = "2 3"},
+    {.op = "gmodel.GatherNDGrad", IN("3x1 [1 2 3]", "int 3x1 [1 1 0]", "int 2 [3 1]"), .expected = "3 3 0"},
+    {.op = "TensorScatter", IN("2x3x1 [0 0 0 0 0 0]", "2x2x1 [1 2 3 4]", "int 2 [0 1]"), .expected = "1 2 0 0 3 4"},
+    {.op = "TensorScatter",
+     IN("2x3x1 [0 0 0 0 0 0]", "2x2x1 [1 2 3 4]", "int 2 [2 1]"),
+     WITH(GRAD_STRING("mode", "circular"), GRAD_INT("axis", 1)),
+     .expected = "2 0 1 0 3 4"},
+    {.op = "CumSum", IN("2x3 [1 2 3 4 5 6]", "int scalar [1]"), .expected = "1 3 6 4 9 15"},
+    {.op = "CumSum", IN("2x3 [1 2 3 4 5 6]", "int 1 [-2]"), WITH(GRAD_INT("reverse", 1)), .expected = "5 7 9 4 5 6"},
+    {.op = "CumSum", IN("int 3 [1 2 3]", "int scalar [0]"), WITH(GRAD_INT("exclusive", 1)), .expected = "0 1 3"},
+    {.op = "CumProd", IN("3 [2 3 4]", "int scalar [0]"), .expected = "2 6 24"},
+    {.op = "CumProd",
+     IN("3 [2 3 4]", "int scalar [0]"),
+     WITH(GRAD_INT("exclusive", 1), GRAD_INT("reverse", 1)),
+     .expected = "12 4 1"},
 };
 
 static const numbers_case shapes[] = {
@@ -56,6 +98,10 @@ static const numbers_case shapes[] = {
     {.op = "CenterCropPad", IN("Nx5", "int 2 [3 7]"), .expected = "float[3, 7]"},
     {.op = "Compress", IN("Nx3", "bool 3 [1 0 1]"), WITH(GRAD_INT("axis", 1)), .expected = "float[N, 2]"},
     {.op = "NonZero", IN("scalar [1]"), .expected = "int64[0, 1]"},
+    {.op = "ScatterElements", IN("Nx4", "int Nx2", "Nx2"), WITH(GRAD_INT("axis", 1)), .expected = "float[N, 4]"},
+    {.op = "ScatterND", IN("Nx4", "int Mx1", "Mx4"), .expected = "float[N, 4]"},
+    {.op = "GatherND", IN("Nx3x4", "int Nx5x1"), WITH(GRAD_INT("batch_dims", 1)), .expected = "float[N, 5, 4]"},
+    {.op = "GatherND", IN("Nx3", "int Mx2"), .expected = "float[M]"},
 };
 
 static const numbers_case errors[] = {
@@ -76,6 +122,28 @@ static const numbers_case errors[] = {
     {.op = "Compress", IN("3x2", "bool 4 [1 1 1 1]"), WITH(GRAD_INT("axis", 0)), .expected = "for 3 entries"},
     {.op = "NonZero", IN("3"), .expected = "must be known"},
     {.op = "Unique", IN("3"), .expected = "must be known"},
+    {.op = "ScatterElements", IN("3x2", "int 1x2", "2x2"), .expected = "do not fit data"},
+    {.op = "ScatterElements", IN("3x2", "int 1x3", "1x3"), .expected = "do not fit data"},
+    {.op = "ScatterElements",
+     IN("3", "int 1", "1"),
+     WITH(GRAD_STRING("reduction", "x")),
+     .expected = "reduction must be"},
+    {.op = "ScatterElements", IN("3", "int 1", "int 1"), .expected = "types must be equal"},
+    {.op = "ScatterND", IN("3x2", "int 4x1", "4x3"), .expected = "ask for the shape"},
+    {.op = "GatherND", IN("3x2", "int 4x3"), .expected = "do not fit data of rank 2"},
+    {.op = "GatherND", IN("3x2", "int 4x1"), WITH(GRAD_INT("batch_dims", 1)), .expected = "a batch axis"},
+    {.op = "TensorScatter", IN("2x3x1", "2x4x1"), .expected = "does not fit the cache"},
+    {.op = "TensorScatter", IN("2x3", "2x1"), .expected = "axis 0"},
+    {.op = "CumSum", IN("2x3", "int scalar [2]"), .expected = "outside"},
+};
+
+/* Indices that only the data show to be wrong: an error, and no access. */
+static const numbers_case bad_data[] = {
+    {.op = "ScatterElements", IN("2 [1 2]", "int 1 [2]", "1 [3]"), .expected = "index 2 is outside"},
+    {.op = "ScatterND", IN("2x2 [1 2 3 4]", "int 1x2 [0 -3]", "1 [3]"), .expected = "index -3 is outside"},
+    {.op = "GatherND", IN("2x2 [1 2 3 4]", "int 1x1 [5]"), .expected = "index 5 is outside"},
+    {.op = "TensorScatter", IN("1x2x1 [0 0]", "1x2x1 [0 0]", "int 1 [1]"), .expected = "do not fit"},
+    {.op = "ReverseSequence", IN("2x1 [1 2]", "int 1 [3]"), .expected = "length 3 is outside"},
 };
 
 START_TEST(KnownResults)
@@ -96,6 +164,22 @@ START_TEST(Errors)
 }
 END_TEST
 
+START_TEST(BadData)
+{
+    const numbers_case *c = &bad_data[_i];
+    numbers n;
+    gm_tensor *values = NULL;
+    numbers_begin(&n);
+    numbers_build(&n, c);
+    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, n.context->message);
+    ck_assert_msg(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values) == GM_ERROR_DATA, "%s: no error",
+                  c->op);
+    ck_assert_msg(strstr(n.context->message, c->expected) != NULL, "%s: message '%s', expected '%s'", c->op,
+                  n.context->message, c->expected);
+    numbers_end(&n);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rearrange");
@@ -105,6 +189,7 @@ int main(void)
     tcase_add_loop_test(all, KnownResults, 0, (int)GM_COUNT(results));
     tcase_add_loop_test(all, Shapes, 0, (int)GM_COUNT(shapes));
     tcase_add_loop_test(all, Errors, 0, (int)GM_COUNT(errors));
+    tcase_add_loop_test(all, BadData, 0, (int)GM_COUNT(bad_data));
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
