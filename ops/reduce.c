@@ -204,8 +204,8 @@ static gm_status reduce_integers(const gm_compute *compute, gm_reduction reducti
     if (!sums)
         return GM_ERROR_MEMORY;
     for (int64_t i = 0; i < results; i++)
-        sums[i] = reduction == GM_REDUCE_MAX    ? INT64_MIN
-                  : reduction == GM_REDUCE_MIN  ? INT64_MAX
+        sums[i] = reduction == GM_REDUCE_MAX    ? (x->type == GM_BOOL ? 0 : INT64_MIN)
+                  : reduction == GM_REDUCE_MIN  ? (x->type == GM_BOOL ? 1 : INT64_MAX)
                   : reduction == GM_REDUCE_PROD ? 1
                                                 : 0;
     for (int64_t i = 0; i < count; i++) {
@@ -322,7 +322,8 @@ static const gm_older older_reduce[] = {{18, GM_OLDER_INPUT, "axes", .input = 1,
                                 .since = version,                                                                      \
                                 .inputs = in,                                                                          \
                                 .outputs = "reduced",                                                                  \
-                                .types = GM_TYPES_NUMERIC,                                                             \
+                                .types = GM_TYPES_NUMERIC |                                                            \
+                                         (code == GM_REDUCE_MAX || code == GM_REDUCE_MIN ? GM_TYPES(GM_BOOL) : 0),     \
                                 .attributes = schema,                                                                  \
                                 .attribute_count = schema_count,                                                       \
                                 .older = schema_count == 0 ? NULL : older_reduce,                                      \
