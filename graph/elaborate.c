@@ -304,12 +304,30 @@ static gm_entry_kind entry_kind(gm_ast_declaration_kind kind)
     return kind == GM_AST_STEP ? GM_ENTRY_STEP : kind == GM_AST_SAMPLE ? GM_ENTRY_SAMPLE : GM_ENTRY_EVALUATION;
 }
 
+/* A train block takes `checkpoint` for the file, and NAME.csv of an evaluation must not be a table of the reports. */
+static bool entry_name_is_free(elaborator *e, gm_entry_kind kind, const gm_ast_declaration *declaration)
+{
+    const char *name = declaration->names[0];
+    if (kind != GM_ENTRY_STEP && strcmp(name, "checkpoint") == 0) {
+        el_error(e, declaration->where, "'checkpoint' stands for the checkpoint in a train block; choose another name");
+        return false;
+    }
+    if (kind == GM_ENTRY_EVALUATION && (strcmp(name, "metrics") == 0 || strcmp(name, "iterations") == 0)) {
+        el_error(e, declaration->where, "%s.csv of a training holds the reports; choose another name than '%s'", name,
+                 name);
+        return false;
+    }
+    return true;
+}
+
 static void take_entry(elaborator *e, const gm_ast_declaration *declaration)
 {
     gm_entry *entry = &e->program->entries[e->program->entry_count];
     gm_entry_kind kind = entry_kind(declaration->kind);
     static const char *const words[] = {"network", "step", "sample", "evaluate"};
     bool good;
+    if (!entry_name_is_free(e, kind, declaration))
+        return;
     if (gm_program_entry(e->program, kind, declaration->names[0])) {
         el_error(e, declaration->where, "the %s '%s' is declared twice", words[kind], declaration->names[0]);
         return;
