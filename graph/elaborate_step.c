@@ -176,14 +176,42 @@ static void update_statement(elaborator *e, const gm_ast_statement *statement)
     e->updates[e->update_count++] = statement;
 }
 
+/* What is written of items: the name is a column of a table, or part of a file's name. */
+static const struct {
+    const char *word, *reserved[3], *unfit;
+} item_names[] = {{"report", {"epoch", "iteration", "seconds"}, ",\"\n\r"},
+                  {"mean", {"epoch", "iteration"}, ",\"\n\r"},
+                  {"result", {"epoch", "iteration"}, ",\"\n\r"},
+                  {"write", {NULL}, "/"}};
+
+static bool item_name_fits(elaborator *e, const gm_ast_item *item, const char *word, const char *name)
+{
+    for (size_t i = 0; i < GM_COUNT(item_names); i++) {
+        if (strcmp(item_names[i].word, word) != 0)
+            continue;
+        for (size_t k = 0; k < GM_COUNT(item_names[i].reserved) && item_names[i].reserved[k]; k++)
+            if (strcmp(item_names[i].reserved[k], name) == 0) {
+                el_error(e, item->where, "the tables have a column '%s' of their own: %s another_name = ...", name,
+                         word);
+                return false;
+            }
+        if (name[strcspn(name, item_names[i].unfit)]) {
+            el_error(e, item->where, "the name '%s' cannot be %s: %s another_name = ...", name,
+                     *item_names[i].unfit == '/' ? "part of a file's name" : "a column of a table", word);
+            return false;
+        }
+    }
+    return true;
+}
+
 const char *el_item_name(elaborator *e, const gm_ast_item *item, const char *word)
 {
-    if (item->name)
-        return item->name;
-    if (item->value->kind == GM_AST_PATH && item->value->part_count == 1)
-        return item->value->parts[0];
-    el_error(e, item->where, "%s needs a name here: %s NAME = ...", word, word);
-    return NULL;
+    const char *name = item->name;
+    if (!name && item->value->kind == GM_AST_PATH && item->value->part_count == 1)
+        name = item->value->parts[0];
+    if (!name)
+        el_error(e, item->where, "%s needs a name here: %s NAME = ...", word, word);
+    return name && item_name_fits(e, item, word, name) ? name : NULL;
 }
 
 static void report_item(elaborator *e, const gm_ast_item *item)
