@@ -3,6 +3,7 @@
 #include "runtime/evaluation.h"
 #include "runtime/trainer.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,11 +17,14 @@ static int64_t count_of(const gm_tensor_view *view)
     return count;
 }
 
+/* A NaN has no sign here: which one it has depends on processor and compiler, and would be printed. */
 static double number_at(const gm_tensor_view *view, int64_t index)
 {
     gm_tensor tensor = {view->type, view->rank, {0}, view->data};
+    double number;
     memcpy(tensor.dims, view->dims, sizeof tensor.dims);
-    return gm_get(&tensor, index);
+    number = gm_get(&tensor, index);
+    return isnan(number) ? (double)NAN : number;
 }
 
 /* Calls `add` for each number with its column: "accuracy", "histogram[3]". */

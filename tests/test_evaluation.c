@@ -243,6 +243,25 @@ START_TEST(a_schedule_writes_a_row_each_time)
 }
 END_TEST
 
+/* Its sign, which the processor chooses, is not told. */
+START_TEST(what_is_not_a_number_has_no_sign)
+{
+    char command[128], text[1200];
+    strcpy(folder, "/tmp/gmodel-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(text, sizeof text,
+             MODEL "network x () => (float v) { param v : float = 1 }\n"
+                   "step up { minimize -x() over x with SGD <rate = 1>}\n"
+                   "evaluate table { result plus_root = Sqrt(-x()), minus_root = -Sqrt(-x()) }\n"
+                   "train epochs 1 of 1 iteration { up  every 1 epoch table }\n");
+    load(text);
+    train(NULL, 0);
+    ck_assert_str_eq(read_text("table.csv"), "epoch,iteration,plus_root,minus_root\n1,1,nan,nan\n");
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 START_TEST(a_trainers_evaluation_follows_its_parameters)
 {
     gm_trainer *trainer = NULL;
@@ -344,6 +363,7 @@ int main(void)
     tcase_add_test(cases, without_examples_there_are_results_of_parameters);
     tcase_add_test(cases, tables_of_a_data_set_are_constants_and_frozen);
     tcase_add_test(cases, a_schedule_writes_a_row_each_time);
+    tcase_add_test(cases, what_is_not_a_number_has_no_sign);
     tcase_add_test(cases, a_trainers_evaluation_follows_its_parameters);
     tcase_add_loop_test(cases, mistakes_are_told_where_they_are, 0, sizeof mistakes / sizeof mistakes[0]);
     tcase_add_test(cases, an_unknown_evaluation_is_told);

@@ -1,4 +1,5 @@
 /* gmrun eval: runs the `evaluate` declarations of a model or checkpoint and prints what they find. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +42,11 @@ static void print_number(const gm_evaluation *evaluation, size_t index, const gm
         else
             printf(" %lld", (long long)number);
     } else if (view->type == GM_FLOAT) {
-        printf(" %.6g", (double)((const float *)view->data)[at]);
+        float number = ((const float *)view->data)[at];
+        printf(" %.6g", isnan(number) ? (double)NAN : (double)number); /* never -nan */
     } else if (view->type == GM_DOUBLE) {
-        printf(" %.9g", ((const double *)view->data)[at]);
+        double number = ((const double *)view->data)[at];
+        printf(" %.9g", isnan(number) ? (double)NAN : number);
     } else if (view->type == GM_BOOL) {
         printf(" %s", ((const unsigned char *)view->data)[at] ? "true" : "false");
     } else {
