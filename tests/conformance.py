@@ -63,15 +63,16 @@ def read_record():
     return sets
 
 
-def run(runner, folder):
-    """test -> (verdict, why)"""
-    done = subprocess.run([runner, folder], capture_output=True, text=True)
+def run(runner, folder, operators):
+    """test -> (verdict, why); `operators` learns the one operator of a test's model"""
+    done = subprocess.run([runner, "--operators", folder], capture_output=True, text=True)
     results = {}
     for line in done.stdout.splitlines():
-        match = re.match(r"(ok|FAIL|unsupported) (test_\w+)(?:: (.*))?$", line)
+        match = re.match(r"\[(\w*)\] (ok|FAIL|unsupported) (test_\w+)(?:: (.*))?$", line)
         if match:
-            why = re.sub(r"\S*/model\.onnx: ", "", match[3] or "")
-            results[match[2]] = (match[1], re.sub(r"\S*/(test_data_set_\d/)", r"\1", why))
+            why = re.sub(r"\S*/model\.onnx: ", "", match[4] or "")
+            results[match[3]] = (match[2], re.sub(r"\S*/(test_data_set_\d/)", r"\1", why))
+            operators[match[3]] = match[1]
     if done.returncode not in (0, 1) or not results:
         sys.exit(f"{runner} ended with {done.returncode}: {done.stderr[-300:]}")
     return results
@@ -108,31 +109,35 @@ def write_record(all_results, known):
 
 
 def operator_of(test, operators):
-    """The operator that a test is named after: the longest that its name begins with."""
-    bare = test[5:].replace("_", "").lower()
-    fitting = [name for name in operators if bare.startswith(name.lower())]
-    return max(fitting, key=len) if fitting else None
+    """The one operator of its model; of a function written out, the operator that the same test without `_expanded` has."""
+    return operators.get(test) or operators.get(re.sub(r"_expanded(_ver\d+)?$", "", test)) or "(several)"
 
 
-def table(path, runner, all_results):
+def table(path, all_results, known, operators):
     """Rewrites what stands between the two marks of the page."""
-    gmrun = pathlib.Path(runner).parent.parent / "gmrun"
-    listed = subprocess.run([gmrun, "ops"], capture_output=True, text=True, check=True).stdout.splitlines()[1:]
-    operators = [line.split()[0].split(".")[-1] for line in listed if line.split()]
     rows = collections.defaultdict(lambda: collections.defaultdict(lambda: [0, 0]))
     names = sorted(all_results)
     for name in names:
         for test, (verdict, _) in all_results[name].items():
-            row = rows[operator_of(test, operators) or "(others)"][name]
+            row = rows[operator_of(test, operators)][name]
             row[0] += verdict == "ok"
             row[1] += 1
     lines = ["| operator | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for operator in sorted(rows):
         lines.append(f"| {operator} | " + " | ".join("{} of {}".format(*rows[operator][name]) if name in rows[operator] else ""
                                                      for name in names) + " |")
+    sums = ["| set | tests | passed | failed | unsupported | data of the test wrong |", "|---|---|---|---|---|---|"]
+    for name in names:
+        counts = collections.Counter(verdict for verdict, _ in all_results[name].values())
+        wrong = sum(known.get(name, {}).get(test, ("",))[0] == "wrong" for test in all_results[name])
+        sums.append(f"| {name} | {len(all_results[name])} | {counts['ok']} | {counts['FAIL'] - wrong} | {counts['unsupported']} | {wrong} |")
     page = pathlib.Path(path)
     text = page.read_text()
-    page.write_text(re.sub(r"(<!-- table -->\n).*?(\n<!-- end -->)", lambda m: m[1] + "\n".join(lines) + m[2], text, flags=re.S))
+    for mark, rows_of in (("sums", sums), ("table", lines)):
+        end = "end sums" if mark == "sums" else "end"
+        text = re.sub(f"(<!-- {mark} -->\n).*?(<!-- {end} -->)", lambda m: m[1] + "\n".join(rows_of) + "\n" + m[2], text,
+                      flags=re.S)
+    page.write_text(text)
 
 
 def main(words):
@@ -140,19 +145,24 @@ def main(words):
         return make(words[1])
     page = words[words.index("--table") + 1] if "--table" in words else None
     words = [word for i, word in enumerate(words) if word not in ("--write", "--table") and words[i - 1] != "--table"]
-    known, all_results, good = read_record(), {}, True
+    known, all_results, operators, good = read_record(), {}, {}, True
     for pair in words[1:]:
         name, folder = pair.split("=", 1)
-        results = all_results[name] = run(words[0], folder)
+        if not pathlib.Path(folder).is_dir():
+            print(f"{name}: skipped, {folder} is not there")
+            continue
+        results = all_results[name] = run(words[0], folder, operators)
         good &= compare(name, results, known.get(name, {}))
         counts = collections.Counter(verdict for verdict, _ in results.values())
         print(f"{name}: {counts['ok']} passed, {counts['FAIL']} failed, {counts['unsupported']} unsupported")
+    if not all_results:
+        sys.exit(77)  # skipped, to meson
     if "--write" in sys.argv:
         write_record(all_results, known)
     elif not good:
         sys.exit(1)
     if page:
-        table(page, words[0], all_results)
+        table(page, all_results, known, operators)
 
 
 if __name__ == "__main__":

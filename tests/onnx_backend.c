@@ -1,8 +1,9 @@
 /* Runs the tests of ONNX's backend suite: folders with a model.onnx and test_data_set_K/{input,output}_I.pb. Each runs on the
  * planned path and once more on the reference kernels.
  *
- *   onnx_backend [--list FILE] [--quiet] DIR...     DIR: a test, or a folder of tests
+ *   onnx_backend [--list FILE] [--quiet] [--operators] DIR...     DIR: a test, or a folder of tests
  *
+ * --operators puts [Op] in front of a line where the model is that one operator.
  * One line a test: "ok NAME", "FAIL NAME: why", "unsupported NAME: why"; then the sum. Status 1 when one fails. */
 #include "graph/base.h"
 #include "graph/onnx_tree.h"
@@ -38,6 +39,7 @@ typedef struct test {
 } test;
 
 static size_t counts[3];
+static bool quiet, with_operators;
 
 static verdict fail(test *t, verdict what, const char *format, ...)
 {
@@ -290,7 +292,14 @@ static verdict run_test(test *t)
     }
 }
 
-static void report(const char *folder, gm_context *context, bool quiet)
+/* The one operator of a model; "" where it has several. */
+static const char *only_operator(const gm_ast_graph *graph)
+{
+    const gm_ast_expression *call = graph && graph->body.count == 1 ? graph->body.statements[0].value : NULL;
+    return call ? call->parts[call->part_count - 1] : "";
+}
+
+static void report(const char *folder, gm_context *context)
 {
     static const char *const words[] = {"ok", "FAIL", "unsupported"};
     const char *slash = strrchr(folder, '/');
@@ -298,6 +307,8 @@ static void report(const char *folder, gm_context *context, bool quiet)
         .context = context, .pool = gm_pool_create(context), .folder = folder, .name = slash ? slash + 1 : folder};
     verdict result = t.pool ? run_test(&t) : fail(&t, FAILED, "no memory");
     counts[result]++;
+    if (with_operators && (!quiet || result != PASSED))
+        printf("[%s] ", only_operator(t.graph));
     if (result == PASSED && !quiet)
         printf("ok %s\n", t.name);
     else if (result != PASSED)
@@ -338,7 +349,7 @@ static bool is_wanted(const char *name)
     return !wanted || bsearch(&name, wanted, wanted_count, sizeof *wanted, by_name);
 }
 
-static void run_folder(const char *folder, gm_context *context, bool quiet)
+static void run_folder(const char *folder, gm_context *context)
 {
     struct dirent **entries;
     char path[PATH_BYTES];
@@ -346,7 +357,7 @@ static void run_folder(const char *folder, gm_context *context, bool quiet)
     int count;
     snprintf(path, sizeof path, "%s/model.onnx", folder);
     if (stat(path, &status) == 0) {
-        report(folder, context, quiet);
+        report(folder, context);
         return;
     }
     count = scandir(folder, &entries, NULL, alphasort);
@@ -356,7 +367,7 @@ static void run_folder(const char *folder, gm_context *context, bool quiet)
         snprintf(path, sizeof path, "%s/%s/model.onnx", folder, entries[i]->d_name);
         if (entries[i]->d_name[0] != '.' && is_wanted(entries[i]->d_name) && stat(path, &status) == 0) {
             snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-            report(path, context, quiet);
+            report(path, context);
         }
         free(entries[i]);
     }
@@ -368,7 +379,6 @@ int main(int argc, char **argv)
 {
     gm_context_options options;
     gm_context *context;
-    bool quiet = false;
     gm_context_options_default(&options, sizeof options);
     options.direct_math = 1;
     if (gm_context_create(&options, &context) != GM_OK)
@@ -376,10 +386,12 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quiet") == 0)
             quiet = true;
+        else if (strcmp(argv[i], "--operators") == 0)
+            with_operators = true;
         else if (strcmp(argv[i], "--list") == 0 && i + 1 < argc && !read_list(argv[++i]))
             return fprintf(stderr, "onnx_backend: %s cannot be read\n", argv[i]), 2;
         else if (strcmp(argv[i - 1], "--list") != 0)
-            run_folder(argv[i], context, quiet);
+            run_folder(argv[i], context);
     }
     gm_context_destroy(context);
     printf("%zu passed, %zu failed, %zu unsupported\n", counts[PASSED], counts[FAILED], counts[UNSUPPORTED]);
