@@ -129,6 +129,12 @@ static const gradcheck_case cases[] = {
     {.op = "gmodel.GatherNDGrad", IN("3x2", "int 3x1 [1 1 0]", "int 2 [4 2]")},
     {.op = "CumSum", IN("Nx3x2", "int scalar [1]")},
     {.op = "CumSum", IN("Nx3", "int scalar [-1]"), WITH(GRAD_INT("exclusive", 1), GRAD_INT("reverse", 1))},
+    /* einsum.c */
+    {.op = "Einsum", IN("Nx3", "2x3"), WITH(GRAD_STRING("equation", "ni,oi->no"))},
+    {.op = "Einsum", IN("Nx2x3", "Nx3x2", "2"), WITH(GRAD_STRING("equation", "bij,bjk,k->ib"))},
+    {.op = "Einsum", IN("Nx3x3"), WITH(GRAD_STRING("equation", "...ii->...i"))},
+    {.op = "Einsum", IN("NxNx2"), WITH(GRAD_STRING("equation", "abc->ca"))},
+    {.op = "Einsum", IN("Nx2", "1x2"), WITH(GRAD_STRING("equation", "ab,ab->b"))},
     /* reduce.c */
     {.op = "ReduceSum", IN("Nx3x2", "int 2 [0 -1]"), WITH(GRAD_INT("keepdims", 0))},
     {.op = "ReduceSum", IN("Nx3x2", "int 1 [1]")},
