@@ -207,6 +207,18 @@ static const gradcheck_case cases[] = {
     {.op = "DequantizeLinear",
      IN("uint8 3x2 [1 2 3 4 5 6]", "2x2"),
      WITH(GRAD_INT("axis", 0), GRAD_INT("block_size", 2))},
+    /* attention.c */
+    {.op = "Attention", IN("Nx2x2x3", "Nx2x3x3", "Nx2x3x2", "2x3"), WITH(GRAD_INT("is_causal", 1))},
+    {.op = "Attention",
+     IN("Nx2x4", "Nx3x2", "Nx3x1", "bool 2x3 [1 0 1 0 0 0]", "Nx1x1x2", "Nx1x1x1"),
+     WITH(GRAD_INT("q_num_heads", 2), GRAD_INT("kv_num_heads", 1), GRAD_FLOAT("softcap", 2.0)),
+     .outputs = 3},
+    {.op = "RotaryEmbedding",
+     IN("2x2x2x6", "3x2", "3x2", "int 2x2 [1 0 2 2]"),
+     WITH(GRAD_INT("rotary_embedding_dim", 4))},
+    {.op = "RotaryEmbedding",
+     IN("Nx2x4", "Nx2x1", "Nx2x1"),
+     WITH(GRAD_INT("num_heads", 2), GRAD_INT("interleaved", 1))},
     /* pool.c */
     {.op = "MaxPool",
      IN("Nx2x5x4"),
