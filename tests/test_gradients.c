@@ -202,6 +202,12 @@ static const gradcheck_case cases[] = {
     {.op = "LpNormalization", IN("Nx3"), WITH(GRAD_INT("p", 1))},
     {.op = "LRN", IN("Nx4x2"), WITH(GRAD_INT("size", 3), GRAD_FLOAT("alpha", 0.5))},
     {.op = "LRN", IN("Nx3"), WITH(GRAD_INT("size", 2), GRAD_FLOAT("bias", 2.0), GRAD_FLOAT("alpha", 0.5))},
+    /* pool_more.c */
+    {.op = "GlobalAveragePool", IN("Nx2x3")},
+    {.op = "GlobalMaxPool", IN("Nx2x3x2")},
+    {.op = "GlobalLpPool", IN("Nx2x3")},
+    {.op = "GlobalLpPool", IN("Nx2x3"), WITH(GRAD_INT("p", 3))},
+    {.op = "LpPool", IN("Nx2x4"), WITH(GRAD_INTS("kernel_shape", 2), GRAD_INTS("strides", 2))},
     /* quantize.c */
     {.op = "DequantizeLinear", IN("int8 2x3 [1 2 3 4 5 -6]", "3", "int8 3 [1 0 -1]")},
     {.op = "DequantizeLinear",
