@@ -208,6 +208,16 @@ static const gradcheck_case cases[] = {
     {.op = "GlobalLpPool", IN("Nx2x3")},
     {.op = "GlobalLpPool", IN("Nx2x3"), WITH(GRAD_INT("p", 3))},
     {.op = "LpPool", IN("Nx2x4"), WITH(GRAD_INTS("kernel_shape", 2), GRAD_INTS("strides", 2))},
+    /* recurrent.c */
+    {.op = "RNN", IN("3xNx2", "1x2x2", "1x2x2", "1x4"), .outputs = 2},
+    {.op = "GRU",
+     IN("2x2x2", "2x6x2", "2x6x2", "2x12", "int32 2 [2 1]", "2x2x2"),
+     WITH(GRAD_STRING("direction", "bidirectional")),
+     .outputs = 2,
+     .no_second = 1},
+    {.op = "GRU", IN("2xNx1", "1x3x1", "1x3x1", "1x6"), WITH(GRAD_INT("linear_before_reset", 1))},
+    {.op = "LSTM", IN("2xNx2", "1x4x2", "1x4x1", "1x8", "", "1xNx1", "1xNx1", "1x3"), .outputs = 3, .no_second = 1},
+    {.op = "LSTM", IN("Nx3x1", "1x4x1", "1x4x1"), WITH(GRAD_INT("layout", 1), GRAD_STRING("direction", "reverse"))},
     /* quantize.c */
     {.op = "DequantizeLinear", IN("int8 2x3 [1 2 3 4 5 -6]", "3", "int8 3 [1 0 -1]")},
     {.op = "DequantizeLinear",
