@@ -1,5 +1,6 @@
 /* Axes, known integers, contents, shapes. See axes.h. */
 #include "ops/axes.h"
+#include "ops/kernel.h"
 
 #include <string.h>
 
@@ -191,4 +192,42 @@ gm_value_id gm_reshape_to(gm_graph *graph, gm_value_id x, int rank, const gm_axi
     return same ? x
                 : gm_emit2_with(graph, "Reshape", x, gm_shape_vector(graph, rank, axes),
                                 gm_attribute_int("allowzero", !inferred));
+}
+
+/* --- Many parts ------------------------------------------------------------------------------------------------------- */
+
+#define FAN GM_MAX_ARITY
+
+void gm_split_equal(gm_graph *graph, gm_value_id x, int64_t axis, int64_t count, int64_t each, gm_value_id *parts_out)
+{
+    gm_attribute along = gm_attribute_int("axis", axis);
+    int64_t groups = count < FAN ? count : FAN, at = 0, sizes[FAN], lengths[FAN];
+    gm_value_id pieces[FAN];
+    if (count == 1) {
+        parts_out[0] = x;
+        return;
+    }
+    for (int64_t i = 0; i < groups; i++) {
+        sizes[i] = count / groups + (i < count % groups);
+        lengths[i] = sizes[i] * each;
+    }
+    gm_emit_many(graph, "Split", (gm_value_id[]){x, gm_const_ints(graph, lengths, (size_t)groups)}, 2, &along, 1,
+                 pieces, (size_t)groups);
+    for (int64_t i = 0; i < groups && graph->status == GM_OK; at += sizes[i++])
+        gm_split_equal(graph, pieces[i], axis, sizes[i], each, parts_out + at);
+}
+
+gm_value_id gm_join(gm_graph *graph, const gm_value_id *parts, int64_t axis, int64_t count)
+{
+    gm_attribute along = gm_attribute_int("axis", axis);
+    int64_t groups = count < FAN ? count : FAN, at = 0;
+    gm_value_id pieces[FAN];
+    if (count == 1)
+        return parts[0];
+    for (int64_t i = 0; i < groups; i++) {
+        int64_t size = count / groups + (i < count % groups);
+        pieces[i] = gm_join(graph, parts + at, axis, size);
+        at += size;
+    }
+    return gm_emit(graph, "Concat", pieces, (size_t)groups, &along, 1);
 }

@@ -35,4 +35,9 @@ gm_value_id gm_reshape_to(gm_graph *graph, gm_value_id x, int rank, const gm_axi
 /* An int64 vector of these sizes, for Reshape and Expand. */
 gm_value_id gm_shape_vector(gm_graph *graph, int rank, const gm_axis_size *axes);
 
+/* x cut into `count` parts of `each` along an axis, and parts put behind each other: as trees of Split and Concat, of which
+ * no node has more outputs or inputs than an instruction takes. */
+void gm_split_equal(gm_graph *graph, gm_value_id x, int64_t axis, int64_t count, int64_t each, gm_value_id *parts_out);
+gm_value_id gm_join(gm_graph *graph, const gm_value_id *parts, int64_t axis, int64_t count);
+
 #endif

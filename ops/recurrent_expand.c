@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define MOST_STEPS 512 /* of both directions together: beyond it the graph would grow too large */
-#define FAN        8   /* outputs of a Split, inputs of a Concat: what one instruction takes */
 
 typedef struct unrolled {
     gm_graph *graph;
@@ -54,47 +53,11 @@ static gm_value_id activate(unrolled *u, int which, gm_value_id x)
     return apply(u, which, x);
 }
 
-/* `count` equal parts along an axis, as a tree of Splits. */
-static void split(gm_graph *graph, gm_value_id x, int64_t axis, int64_t count, int64_t each, gm_value_id *parts)
-{
-    gm_attribute along = gm_attribute_int("axis", axis);
-    int64_t groups = count < FAN ? count : FAN, at = 0, sizes[FAN], lengths[FAN];
-    gm_value_id pieces[FAN];
-    if (count == 1) {
-        parts[0] = x;
-        return;
-    }
-    for (int64_t i = 0; i < groups; i++) {
-        sizes[i] = count / groups + (i < count % groups);
-        lengths[i] = sizes[i] * each;
-    }
-    gm_emit_many(graph, "Split", (gm_value_id[]){x, gm_const_ints(graph, lengths, (size_t)groups)}, 2, &along, 1,
-                 pieces, (size_t)groups);
-    for (int64_t i = 0; i < groups && graph->status == GM_OK; at += sizes[i++])
-        split(graph, pieces[i], axis, sizes[i], each, parts + at);
-}
-
-/* The other way round. */
-static gm_value_id join(gm_graph *graph, const gm_value_id *parts, int64_t axis, int64_t count)
-{
-    gm_attribute along = gm_attribute_int("axis", axis);
-    int64_t groups = count < FAN ? count : FAN, at = 0;
-    gm_value_id pieces[FAN];
-    if (count == 1)
-        return parts[0];
-    for (int64_t i = 0; i < groups; i++) {
-        int64_t size = count / groups + (i < count % groups);
-        pieces[i] = join(graph, parts + at, axis, size);
-        at += size;
-    }
-    return gm_emit(graph, "Concat", pieces, (size_t)groups, &along, 1);
-}
-
 /* --- One step --------------------------------------------------------------------------------------------------------- */
 
 static void gates_of(unrolled *u, gm_value_id sums, int count, gm_value_id *gates)
 {
-    split(u->graph, sums, 1, count, u->hidden, gates);
+    gm_split_equal(u->graph, sums, 1, count, u->hidden, gates);
 }
 
 static void step_rnn(unrolled *u)
@@ -186,25 +149,25 @@ static gm_value_id prepare_direction(unrolled *u)
     u->weights = recurrent;
     u->candidate_bias = 0;
     if (gru) {
-        split(u->graph, recurrent, 1, 3, u->hidden, parts);
+        gm_split_equal(u->graph, recurrent, 1, 3, u->hidden, parts);
         u->weights =
             gm_emit(u->graph, "Concat", parts, 2, &(gm_attribute){.name = "axis", GM_ATTRIBUTE_INT, .i = 1}, 1);
         u->candidate_weights = parts[2];
     }
     if (input_of(u, 3)) {
-        split(u->graph, part(u, input_of(u, 3), 0, u->direction), 0, 2, rows, halves);
+        gm_split_equal(u->graph, part(u, input_of(u, 3), 0, u->direction), 0, 2, rows, halves);
         bias = halves[1];
         if (gru) { /* the candidate's recurrent bias may be scaled by the reset gate */
-            split(u->graph, halves[1], 0, 3, u->hidden, parts);
+            gm_split_equal(u->graph, halves[1], 0, 3, u->hidden, parts);
             u->candidate_bias = parts[2];
             parts[2] = gm_zeros_like(u->graph, parts[2]);
-            bias = join(u->graph, parts, 0, 3);
+            bias = gm_join(u->graph, parts, 0, 3);
         }
         sums = emit2(u, "Add", sums, emit2(u, "Add", halves[0], bias));
     }
     memset(u->peephole, 0, sizeof u->peephole);
     if (input_of(u, 7))
-        split(u->graph, part(u, input_of(u, 7), 0, u->direction), 0, 3, u->hidden, u->peephole);
+        gm_split_equal(u->graph, part(u, input_of(u, 7), 0, u->direction), 0, 3, u->hidden, u->peephole);
     return sums;
 }
 
@@ -242,13 +205,13 @@ static gm_value_id run_direction(unrolled *u, gm_value_id *steps)
     u->f = u->r.activations + u->direction * u->r.activation_count;
     u->h = first_state(u, 5);
     u->c = u->r.kind == GM_LSTM ? first_state(u, 6) : 0;
-    split(u->graph, sums, axis, u->steps, 1, steps);
+    gm_split_equal(u->graph, sums, axis, u->steps, 1, steps);
     for (int64_t s = 0; s < u->steps && u->graph->status == GM_OK; s++) {
         int64_t t = gm_recurrent_backward(&u->r, u->direction) ? u->steps - 1 - s : s;
         y = run_step(u, steps[t], t);
         steps[t] = emit2(u, "Unsqueeze", y, gm_const_ints(u->graph, &axis, 1));
     }
-    return join(u->graph, steps, axis, u->steps);
+    return gm_join(u->graph, steps, axis, u->steps);
 }
 
 gm_status gm_recurrent_expand(gm_graph *graph, const gm_node *node, gm_value_id *outputs)
@@ -276,6 +239,6 @@ gm_status gm_recurrent_expand(gm_graph *graph, const gm_node *node, gm_value_id 
             parts[2][u.direction] = emit2(&u, "Unsqueeze", u.c, gm_const_ints(graph, &state_axis, 1));
     }
     for (size_t i = 0; i < node->output_count && graph->status == GM_OK; i++)
-        outputs[i] = join(graph, parts[i], i ? state_axis : y_axis, u.r.directions);
+        outputs[i] = gm_join(graph, parts[i], i ? state_axis : y_axis, u.r.directions);
     return graph->status;
 }

@@ -218,6 +218,16 @@ static const gradcheck_case cases[] = {
     {.op = "GRU", IN("2xNx1", "1x3x1", "1x3x1", "1x6"), WITH(GRAD_INT("linear_before_reset", 1))},
     {.op = "LSTM", IN("2xNx2", "1x4x2", "1x4x1", "1x8", "", "1xNx1", "1xNx1", "1x3"), .outputs = 3, .no_second = 1},
     {.op = "LSTM", IN("Nx3x1", "1x4x1", "1x4x1"), WITH(GRAD_INT("layout", 1), GRAD_STRING("direction", "reverse"))},
+    /* linear_attention.c */
+    {.op = "LinearAttention",
+     IN("2x2x2", "2x2x1", "2x2x2", "2x1x1x2", "2x2x1", "2x2x1"),
+     WITH(GRAD_INT("q_num_heads", 2), GRAD_INT("kv_num_heads", 1)),
+     .outputs = 2,
+     .no_second = 1},
+    {.op = "CausalConvWithState",
+     IN("Nx2x3", "2x1x2", "2", "Nx2x1"),
+     WITH(GRAD_STRING("activation", "silu")),
+     .outputs = 2},
     /* quantize.c */
     {.op = "DequantizeLinear", IN("int8 2x3 [1 2 3 4 5 -6]", "3", "int8 3 [1 0 -1]")},
     {.op = "DequantizeLinear",
