@@ -87,6 +87,8 @@ static bool operator_inputs(elaborator *e, const gm_operator *op, el_value *valu
         gm_type wanted = grouped ? type : GM_TYPE_UNDEFINED;
         if (strcmp(op->name, "Dropout") == 0 && i > 0)
             wanted = i == 1 ? GM_FLOAT : GM_BOOL;
+        if ((strcmp(op->name, "Resize") == 0 && (i == 1 || i == 2)) || (strcmp(op->name, "Upsample") == 0 && i == 1))
+            wanted = GM_FLOAT;
         if (values[i].kind == EL_ABSENT)
             continue;
         inputs[i] = el_to_tensor(e, values[i], el_is_literal(values[i]) ? wanted : GM_TYPE_UNDEFINED, where);

@@ -161,8 +161,11 @@ static const struct {
     {"Max(0, 1 - epoch / 10)", 0.7},       /* the value that stands with the literal decides */
     {"Log(2)", 0.69314718},                /* Log takes no integers */
     {"sum(Clip(x, \"\", 2))", 5},          /* an input left out */
-    {"sum(net.v * [1, 0, 2])", 9},         /* a list takes the type too */
-    {"sum(Reshape(x, [N, 1]))", 7},        /* a list with the batch */
+    {"sum(Resize(x, \"\", [2]))", 14},     /* scales are float */
+    {"sum(Resize(x, \"\", \"\", [2 * N]))", 14},
+    {"sum(Upsample(x, [2]))", 14},
+    {"sum(net.v * [1, 0, 2])", 9},  /* a list takes the type too */
+    {"sum(Reshape(x, [N, 1]))", 7}, /* a list with the batch */
     {"sum(Concat <axis = 0> (x, [10, 20]))", 37},
     {"sum(Cast <to = float> (Equal(Range(0, 3, 1), 1)))", 1},
     {"sum(gradient(x ^ 3, x))", 63},              /* 3 x^2 */

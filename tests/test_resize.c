@@ -1,0 +1,289 @@
+/* Resize, Upsample: known results (those of ONNX's reference implementation), shapes, messages, older operator sets. */
+#include "graph/older.h"
+#include "tests/gradcheck.h"
+#include "tests/numbers.h"
+
+#define LINEAR      GRAD_STRING("mode", "linear")
+#define CUBIC       GRAD_STRING("mode", "cubic")
+#define COORDINATES "coordinate_transformation_mode"
+#define ASYMMETRIC  GRAD_STRING(COORDINATES, "asymmetric")
+#define CROP        GRAD_STRING(COORDINATES, "tf_crop_and_resize")
+#define TWICE       "4 [1 2 4 8]", "", "float 1 [2]"
+#define SIZED(size) "4 [1 2 4 8]", "", "", "int 1 [" size "]"
+
+static const numbers_case results[] = {
+    {.op = "Resize", IN(TWICE), WITH(LINEAR), .expected = "1 1.25 1.75 2.5 3.5 5 7 8"},
+    {.op = "Resize", IN(TWICE), .expected = "1 1 2 2 4 4 8 8"},
+    {.op = "Resize",
+     IN(TWICE),
+     WITH(LINEAR, GRAD_STRING(COORDINATES, "align_corners")),
+     .expected = "1 1.4285714 1.8571428 2.5714286 3.4285714 4.5714286 6.2857143 8"},
+    {.op = "Resize",
+     IN(SIZED("3")),
+     WITH(LINEAR, GRAD_STRING(COORDINATES, "pytorch_half_pixel")),
+     .expected = "1.1666667 3 7.3333333"},
+    {.op = "Resize", IN(SIZED("1")), WITH(LINEAR, GRAD_STRING(COORDINATES, "pytorch_half_pixel")), .expected = "1"},
+    {.op = "Resize", IN(SIZED("1")), WITH(LINEAR), .expected = "3"},
+    {.op = "Resize",
+     IN("4 [1 2 4 8]", "", "float 1 [1.6]"),
+     WITH(LINEAR, GRAD_STRING(COORDINATES, "half_pixel_symmetric")),
+     .expected = "1 1.5625 2.375 3.625 5.75 8"},
+    {.op = "Resize",
+     IN(TWICE),
+     WITH(CUBIC),
+     .expected = "0.89453125 1.15625 1.5625 2.41796875 3.16015625 5.1171875 7.1640625 8.421875"},
+    {.op = "Resize",
+     IN(TWICE),
+     WITH(CUBIC, GRAD_FLOAT("cubic_coeff_a", -0.5), GRAD_INT("exclude_outside", 1)),
+     .expected = "0.9117647 1.1459854 1.6412214 2.3828125 3.3359375 5.0229008 7.2846715 8.3529412"},
+    {.op = "Resize", IN(SIZED("2")), WITH(LINEAR, GRAD_INT("antialias", 1)), .expected = "1.75 5.75"},
+    {.op = "Resize",
+     IN(SIZED("2")),
+     WITH(CUBIC, GRAD_INT("antialias", 1), GRAD_INT("exclude_outside", 1)),
+     .expected = "1.4836735 5.7285714"},
+    {.op = "Resize",
+     IN("4 [1 2 4 8]", "2 [-0.5 1]", "", "int 1 [4]"),
+     WITH(LINEAR, CROP, GRAD_FLOAT("extrapolation_value", 9)),
+     .expected = "9 1 3 8"},
+    {.op = "Resize", IN("4 [1 2 4 8]", "2 [1 0]", "", "int 1 [4]"), WITH(CROP), .expected = "8 4 2 1"},
+    {.op = "Resize",
+     IN("int 4 [1 2 4 8]", "2 [-0.5 1]", "", "int 1 [4]"),
+     WITH(CROP, GRAD_FLOAT("extrapolation_value", 9)),
+     .expected = "9 1 2 8"},
+    {.op = "Resize", IN("3 [1 2 3]", "2 [0 1]", "", "int 1 [1]"), WITH(CROP), .expected = "2"},
+    {.op = "Resize", IN(SIZED("8")), WITH(ASYMMETRIC), .expected = "1 1 2 2 4 4 8 8"},
+    {.op = "Resize",
+     IN(SIZED("8")),
+     WITH(ASYMMETRIC, GRAD_STRING("nearest_mode", "round_prefer_ceil")),
+     .expected = "1 2 2 4 4 8 8 8"},
+    {.op = "Resize",
+     IN(SIZED("8")),
+     WITH(ASYMMETRIC, GRAD_STRING("nearest_mode", "floor")),
+     .expected = "1 1 2 2 4 4 8 8"},
+    {.op = "Resize",
+     IN(SIZED("8")),
+     WITH(ASYMMETRIC, GRAD_STRING("nearest_mode", "ceil")),
+     .expected = "1 2 2 4 4 8 8 8"},
+    {.op = "Resize",
+     IN("2x2 [1 2 4 8]", "", "float 2 [2 2]"),
+     WITH(LINEAR),
+     .expected = "1 1.25 1.75 2 1.75 2.1875 3.0625 3.5 3.25 4.0625 5.6875 6.5 4 5 7 8"},
+    {.op = "Resize",
+     IN("2x2x2 [0 1 2 3 4 5 6 7]", "", "float 3 [1 1.5 2]"),
+     WITH(LINEAR),
+     .expected = "0 0.25 0.75 1 1 1.25 1.75 2 2 2.25 2.75 3 4 4.25 4.75 5 5 5.25 5.75 6 6 6.25 6.75 7"},
+    {.op = "Resize",
+     IN("2x2 [1 2 4 8]", "", "", "int 1 [3]"),
+     WITH(LINEAR, GRAD_INTS("axes", -1)),
+     .expected = "1 1.5 2 4 6 8"},
+    {.op = "Resize",
+     IN("2x4 [1 2 4 8 1 2 4 8]", "", "", "int 2 [3 3]"),
+     WITH(GRAD_STRING("keep_aspect_ratio_policy", "not_larger")),
+     .expected = "1 2 8 1 2 8"},
+    {.op = "Resize",
+     IN("1x4 [1 2 4 8]", "", "", "int 2 [2 6]"),
+     WITH(LINEAR, GRAD_INTS("axes", 0, 1), GRAD_STRING("keep_aspect_ratio_policy", "not_smaller")),
+     .expected = "1 1.25 1.75 2.5 3.5 5 7 8 1 1.25 1.75 2.5 3.5 5 7 8"},
+    /* integers: to the nearest even, saturating; nearest is exact */
+    {.op = "Resize", IN("uint8 4 [1 2 4 250]", "", "float 1 [2]"), WITH(CUBIC), .expected = "1 1 2 0 0 60 194 255"},
+    {.op = "Resize",
+     IN("int 1 [9007199254740994]", "", "float 1 [2]"),
+     .expected = "9007199254740994 9007199254740994"},
+    {.op = "Resize", IN("bool 2 [1 0]", "", "float 1 [2]"), .expected = "1 1 0 0"},
+    /* 3 / 0.6 is 5 although 0.6 is a little more in float32, and 10 * 0.7 is 7 */
+    {.op = "Resize",
+     IN("10 [0 1 2 3 4 5 6 7 8 9]", "", "float 1 [0.6]"),
+     WITH(ASYMMETRIC, GRAD_STRING("nearest_mode", "floor")),
+     .expected = "0 1 3 5 6 8"},
+    {.op = "Resize",
+     IN("10 [0 1 2 3 4 5 6 7 8 9]", "", "float 1 [0.7]"),
+     WITH(ASYMMETRIC, GRAD_STRING("nearest_mode", "floor")),
+     .expected = "0 1 2 4 5 7 8"},
+    /* 7 positions of 3, 6, 9 ...: whole quotients are exact */
+    {.op = "Resize",
+     IN("3 [0 1 2]", "", "", "int 1 [7]"),
+     WITH(ASYMMETRIC, GRAD_STRING("nearest_mode", "floor")),
+     .expected = "0 0 0 1 1 2 2"},
+    {.op = "Resize", IN("2 [1 2]", "", "", "int 1 [0]"), .expected = ""},
+    /* left out in the way of operator set 11 */
+    {.op = "Resize", IN("2 [1 2]", "0 []", "float 0 []", "int 1 [4]"), .expected = "1 1 2 2"},
+    {.op = "Upsample", IN("1x2 [1 2]", "float 2 [2 2]"), .expected = "1 1 2 2 1 1 2 2"},
+    {.op = "Upsample", IN("2 [1 3]", "float 1 [2]"), WITH(LINEAR), .expected = "1 2 3 3"},
+    {.op = "gmodel.ResizeGrad", IN("8 [1 2 3 4 5 6 7 8]", "int 1 [4]", "", "float 1 [2]"), .expected = "3 7 11 15"},
+    {.op = "gmodel.ResizeGrad", IN("4 [8 4 4 8]", "int 1 [2]", "", "float 1 [2]"), WITH(LINEAR), .expected = "12 12"},
+};
+
+static const numbers_case shapes[] = {
+    {.op = "Resize", IN("NxCx4x5", "", "float 4 [1 1 2 0.5]"), .expected = "float[N, C, 8, 2]"},
+    {.op = "Resize", IN("Nx3xHxW", "", "float 4 [1 1 2 3]"), .expected = "float[N, 3, 2*H, 3*W]"},
+    {.op = "Resize", IN("Nx3xH", "", "float 3 [1 1 2.5]"), .expected = "float[N, 3, ?]"},
+    {.op = "Resize", IN("Nx3xH", "", "", "int 1 [7]"), WITH(GRAD_INTS("axes", 2)), .expected = "float[N, 3, 7]"},
+    {.op = "Resize", IN("NxMx1", "", "", "shape 0"), .expected = "float[N, M, 1]"},
+    {.op = "Resize", IN("49", "", "float 1 [0.020408163]"), .expected = "float[1]"},
+    {.op = "Resize",
+     IN("Nx3x10x20", "", "", "int 2 [5 5]"),
+     WITH(GRAD_INTS("axes", 2, 3), GRAD_STRING("keep_aspect_ratio_policy", "not_larger")),
+     .expected = "float[N, 3, 3, 5]"},
+    {.op = "Resize",
+     IN("Nx3x10x20", "", "", "int 2 [5 5]"),
+     WITH(GRAD_INTS("axes", 2, 3), GRAD_STRING("keep_aspect_ratio_policy", "not_smaller")),
+     .expected = "float[N, 3, 5, 10]"},
+    {.op = "Resize", IN("double NxM", "", "float 2 [1 4]"), .expected = "double[N, 4*M]"},
+    {.op = "Upsample", IN("NxCxHxW", "float 4 [1 1 2 2]"), .expected = "float[N, C, 2*H, 2*W]"},
+    {.op = "gmodel.ResizeGrad", IN("Nx8", "int 2 [3 4]", "", "float 2 [1 2]"), .expected = "float[3, 4]"},
+};
+
+static const numbers_case errors[] = {
+    {.op = "Resize", IN("Nx4"), .expected = "either scales or sizes must be given, found none"},
+    {.op = "Resize", IN("4", "", "float 1 [2]", "int 1 [8]"), .expected = "not both"},
+    {.op = "Resize", IN("Nx4", "", "float 1 [2]"), .expected = "vector of 2 numbers for the axes of X"},
+    {.op = "Resize",
+     IN("Nx4", "", "float 2 [1 2]"),
+     WITH(GRAD_INTS("axes", 1)),
+     .expected = "vector of 1 numbers for the axes listed"},
+    {.op = "Resize", IN("4", "", "float 1 [0]"), .expected = "scale 0 must be a positive number"},
+    {.op = "Resize", IN("4", "", "float 1 [nan]"), .expected = "scale 0 must be a positive number"},
+    {.op = "Resize", IN("4", "", "float 1 [1e30]"), .expected = "scale 0 is too large"},
+    {.op = "Resize", IN("N", "", "float 1 [1e30]"), .expected = "scale 0 is too large"},
+    {.op = "Resize", IN("4", "", "double 1 [2]"), .expected = "scales must be float"},
+    {.op = "Resize", IN("4", "", "float 1"), .expected = "must be known at load"},
+    {.op = "Resize", IN("4", "", "", "int 1"), .expected = "must be known at load"},
+    {.op = "Resize", IN("4", "", "", "float 1 [2]"), .expected = "sizes must be int64"},
+    {.op = "Resize", IN("4", "", "", "int 1 [-1]"), .expected = "size 0 must be"},
+    {.op = "Resize", IN("4", "", "", "int 1 [-2]"), .expected = "must be known"},
+    {.op = "Resize", IN("0", "", "", "int 1 [2]"), .expected = "axis 0 cannot be resized: it is empty"},
+    {.op = "Resize",
+     IN("0x2", "", "", "int 2 [2 2]"),
+     WITH(GRAD_STRING("keep_aspect_ratio_policy", "not_larger")),
+     .expected = "no aspect ratio"},
+    {.op = "Resize",
+     IN("1x4", "", "", "int 2 [281474976710656 8]"),
+     WITH(GRAD_STRING("keep_aspect_ratio_policy", "not_smaller")),
+     .expected = "too large"},
+    {.op = "Resize",
+     IN("4", "", "float 1 [2]"),
+     WITH(GRAD_STRING("mode", "area")),
+     .expected = "mode must be nearest, linear or cubic, found 'area'"},
+    {.op = "Resize",
+     IN("4", "", "float 1 [2]"),
+     WITH(GRAD_STRING("nearest_mode", "up")),
+     .expected = "nearest_mode must be"},
+    {.op = "Resize",
+     IN("4", "", "float 1 [2]"),
+     WITH(GRAD_STRING(COORDINATES, "x")),
+     .expected = "coordinate_transformation_mode must be"},
+    {.op = "Resize",
+     IN("4", "", "float 1 [2]"),
+     WITH(GRAD_STRING("keep_aspect_ratio_policy", "x")),
+     .expected = "keep_aspect_ratio_policy must be"},
+    {.op = "Resize", IN("4", "", "float 1 [2]"), WITH(GRAD_INT("antialias", 1)), .expected = "linear or cubic"},
+    {.op = "Resize", IN("4", "", "float 1 [2]"), WITH(CROP), .expected = "needs roi"},
+    {.op = "Resize", IN("4", "1 [0]", "float 1 [2]"), WITH(CROP), .expected = "roi must be a vector of 2"},
+    {.op = "Resize", IN("4", "", "float 1 [2]"), WITH(GRAD_INTS("axes", 1)), .expected = "outside"},
+    {.op = "Resize", IN("4x4", "", "float 2 [2 2]"), WITH(GRAD_INTS("axes", 1, -1)), .expected = "listed twice"},
+    {.op = "Upsample", IN("4", "float 1 [2]"), WITH(CUBIC), .expected = "mode must be nearest or linear"},
+    {.op = "Upsample", IN("4", "float 2 [2 2]"), .expected = "vector of 1 numbers"},
+    {.op = "gmodel.ResizeGrad", IN("7", "int 1 [4]", "", "float 1 [2]"), .expected = "does not give float[7]"},
+    {.op = "gmodel.ResizeGrad", IN("8", "int 2 [1 4]", "", "float 1 [2]"), .expected = "must have 1 numbers"},
+};
+
+/* Nodes of older operator sets: `c` is written as that set has it. */
+static const struct {
+    int64_t opset;
+    numbers_case c;
+} older[] = {
+    {10, {.op = "Resize", IN("4 [1 2 4 8]", "float 1 [2]"), WITH(LINEAR), .expected = "1 1.5 2 3 4 6 8 8"}},
+    {10, {.op = "Resize", IN("3 [1 2 3]", "float 1 [1.5]"), .expected = "1 1 2 3"}},
+    {11, {.op = "Resize", IN("4 [1 2 4 8]", "0 []", "float 1 [2]"), .expected = "1 1 2 2 4 4 8 8"}},
+    {11,
+     {.op = "Resize",
+      IN("4 [1 2 4 8]", "0 []", "float 0 []", "int 1 [2]"),
+      WITH(GRAD_STRING(COORDINATES, "tf_half_pixel_for_nn"), GRAD_STRING("nearest_mode", "floor")),
+      .expected = "2 8"}},
+    {18, {.op = "Resize", IN("2 [1 2]", "", "", "int 1 [4]"), .expected = "1 1 2 2"}},
+    {7,
+     {.op = "Upsample",
+      IN("2 [1 3]"),
+      WITH({.name = "scales", .kind = GM_ATTRIBUTE_FLOATS, .count = 1, .floats = (const double[]){2}}),
+      .expected = "1 1 3 3"}},
+    {9, {.op = "Upsample", IN("2 [1 3]", "float 1 [2]"), WITH(LINEAR), .expected = "1 2 3 3"}},
+    {1,
+     {.op = "Upsample",
+      IN("1x1x1x2 [1 3]"),
+      WITH(GRAD_FLOAT("height_scale", 1), GRAD_FLOAT("width_scale", 2), GRAD_STRING("mode", "bilinear")),
+      .expected = "1 2 3 3"}},
+};
+
+START_TEST(KnownResults)
+{
+    numbers_check_result(&results[_i]);
+}
+END_TEST
+
+START_TEST(Shapes)
+{
+    numbers_check_shape(&shapes[_i]);
+}
+END_TEST
+
+START_TEST(Errors)
+{
+    numbers_check_error(&errors[_i]);
+}
+END_TEST
+
+START_TEST(OlderSets)
+{
+    const numbers_case *c = &older[_i].c;
+    numbers n;
+    gm_value_id inputs[12] = {0};
+    gm_attribute attributes[12];
+    gm_tensor *values = NULL;
+    const char *at = c->expected;
+    numbers_begin(&n);
+    gm_older_node node = {.graph = n.graph,
+                          .op = gm_operator_find_name(c->op),
+                          .opset = older[_i].opset,
+                          .inputs = inputs,
+                          .attributes = attributes,
+                          .outputs = n.outputs,
+                          .output_count = 1};
+    for (; c->inputs[node.input_count]; node.input_count++)
+        inputs[node.input_count] = numbers_input(&n, c->inputs[node.input_count], node.input_count);
+    for (; node.attribute_count < GM_COUNT(c->attributes) && c->attributes[node.attribute_count].name;
+         node.attribute_count++)
+        attributes[node.attribute_count] = c->attributes[node.attribute_count];
+    ck_assert_msg(gm_older_upgrade(&node) == GM_OK, "%s", n.context->message);
+    ck_assert_msg(gm_graph_add_node(n.graph, node.op, inputs, node.input_count, attributes, node.attribute_count,
+                                    n.outputs, 1) == GM_OK,
+                  "%s", n.context->message);
+    ck_assert_int_eq(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values), GM_OK);
+    for (int64_t i = 0; i < gm_tensor_count(&values[n.outputs[0]]); i++) {
+        char *end;
+        double expected = strtod(at, &end);
+        ck_assert_msg(end != at, "%s: more results than expected", c->op);
+        at = end;
+        ck_assert_double_eq_tol(gm_get(&values[n.outputs[0]], i), expected, 1e-6);
+    }
+    ck_assert_msg(*at == 0, "%s: fewer results than expected", c->op);
+    numbers_end(&n);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("resize");
+    TCase *all = tcase_create("resize");
+    SRunner *runner;
+    int failed;
+    tcase_add_loop_test(all, KnownResults, 0, (int)GM_COUNT(results));
+    tcase_add_loop_test(all, Shapes, 0, (int)GM_COUNT(shapes));
+    tcase_add_loop_test(all, Errors, 0, (int)GM_COUNT(errors));
+    tcase_add_loop_test(all, OlderSets, 0, (int)GM_COUNT(older));
+    suite_add_tcase(suite, all);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
