@@ -10,47 +10,64 @@
 /* --- Messages
  * ---------------------------------------------------------------------------------------------------------- */
 
-static void append(gm_context *context, const char *format, va_list arguments)
+static void clear(gm_report *report)
 {
-    size_t room = GM_MESSAGE_BYTES - context->message_length;
-    int written = vsnprintf(context->message + context->message_length, room, format, arguments);
-    if (written > 0)
-        context->message_length += (size_t)written < room ? (size_t)written : room - 1;
+    report->message[0] = 0;
+    report->length = 0;
+    report->diagnostics = 0;
+    report->status = GM_OK;
 }
 
-static void append_text(gm_context *context, const char *format, ...) GM_PRINTF(2, 3);
-static void append_text(gm_context *context, const char *format, ...)
+gm_report *gm_report_of(const gm_context *context)
+{
+    static _Thread_local gm_report report;
+    if (report.serial != context->serial) {
+        clear(&report);
+        report.serial = context->serial;
+    }
+    return &report;
+}
+
+static void append(gm_report *report, const char *format, va_list arguments)
+{
+    size_t room = GM_MESSAGE_BYTES - report->length;
+    int written = vsnprintf(report->message + report->length, room, format, arguments);
+    if (written > 0)
+        report->length += (size_t)written < room ? (size_t)written : room - 1;
+}
+
+static void append_text(gm_report *report, const char *format, ...) GM_PRINTF(2, 3);
+static void append_text(gm_report *report, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    append(context, format, arguments);
+    append(report, format, arguments);
     va_end(arguments);
 }
 
 void gm_clear_message(gm_context *context)
 {
-    context->message[0] = 0;
-    context->message_length = 0;
-    context->diagnostics = 0;
-    context->status = GM_OK;
+    clear(gm_report_of(context));
 }
 
 gm_status gm_fail(gm_context *context, gm_status status, const char *format, ...)
 {
+    gm_report *report = gm_report_of(context);
     va_list arguments;
-    if (status == GM_ERROR_INTERNAL && context->status == GM_ERROR_MEMORY)
-        return context->status; /* the reason stays: what could not be made for want of memory fails in turn */
-    gm_clear_message(context);
+    if (status == GM_ERROR_INTERNAL && report->status == GM_ERROR_MEMORY)
+        return report->status; /* the reason stays: what could not be made for want of memory fails in turn */
+    clear(report);
     va_start(arguments, format);
-    append(context, format, arguments);
+    append(report, format, arguments);
     va_end(arguments);
-    context->status = status;
+    report->status = status;
     return status;
 }
 
 gm_status gm_failure(const gm_context *context)
 {
-    return context->status != GM_OK ? context->status : GM_ERROR_INTERNAL;
+    gm_status status = gm_report_of(context)->status;
+    return status != GM_OK ? status : GM_ERROR_INTERNAL;
 }
 
 gm_status gm_fail_memory(gm_context *context)
@@ -60,20 +77,21 @@ gm_status gm_fail_memory(gm_context *context)
 
 gm_status gm_diagnose(gm_context *context, gm_location where, const char *format, ...)
 {
+    gm_report *report = gm_report_of(context);
     va_list arguments;
-    if (context->diagnostics == 0)
-        gm_clear_message(context);
-    context->status = GM_ERROR_MODEL;
-    if (context->diagnostics++ >= GM_MAX_DIAGNOSTICS)
+    if (report->diagnostics == 0)
+        clear(report);
+    report->status = GM_ERROR_MODEL;
+    if (report->diagnostics++ >= GM_MAX_DIAGNOSTICS)
         return GM_ERROR_MODEL;
-    if (context->diagnostics > 1)
-        append_text(context, "\n");
+    if (report->diagnostics > 1)
+        append_text(report, "\n");
     if (where.file && where.line)
-        append_text(context, "%s:%d:%d: ", where.file, where.line, where.column);
+        append_text(report, "%s:%d:%d: ", where.file, where.line, where.column);
     else if (where.file)
-        append_text(context, "%s: ", where.file);
+        append_text(report, "%s: ", where.file);
     va_start(arguments, format);
-    append(context, format, arguments);
+    append(report, format, arguments);
     va_end(arguments);
     return GM_ERROR_MODEL;
 }

@@ -28,14 +28,21 @@
 #define GM_MESSAGE_BYTES   16384
 #define GM_MAX_DIAGNOSTICS 20
 
-/* The opaque gm_context of the public header. One thread at a time may work with a context's message. */
+/* The opaque gm_context of the public header. It does not change: several threads may work with it. */
 struct gm_context {
     gm_context_options options; /* allocator, threads, seed, log: filled with defaults */
+    uint64_t serial;            /* no other context of the process has the same */
+};
+
+/* What went wrong last. Each thread has its own, which is about one context: work with another clears it. */
+typedef struct gm_report {
+    uint64_t serial; /* of the context */
     char message[GM_MESSAGE_BYTES];
-    size_t message_length;
+    size_t length;
     gm_status status; /* that the message is about */
     int diagnostics;  /* lines gathered by gm_diagnose since the last gm_clear_message */
-};
+} gm_report;
+gm_report *gm_report_of(const gm_context *context);
 
 /* A place in a text file. file == NULL: no place. line and column count from 1. */
 typedef struct gm_location {

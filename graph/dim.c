@@ -6,6 +6,7 @@
  * form and, through the table, one number. An entry only refers to entries made before it. */
 #include "graph/dim.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,6 +45,7 @@ typedef struct entry {
 } entry;
 
 struct gm_symbols {
+    pthread_mutex_t mutex; /* guards everything: the graphs of one model may be planned by several threads at once */
     gm_pool *pool;
     entry *entries;
     size_t count, capacity;
@@ -57,6 +59,7 @@ gm_symbols *gm_symbols_create(gm_pool *pool)
     gm_symbols *symbols = gm_pool_alloc(pool, sizeof *symbols);
     if (!symbols)
         return NULL;
+    pthread_mutex_init(&symbols->mutex, NULL); /* in a pool: nothing is left behind where it ends with it */
     symbols->pool = pool;
     symbols->bucket_count = 64;
     symbols->buckets = gm_pool_array(pool, symbols->bucket_count, sizeof *symbols->buckets);
@@ -160,12 +163,12 @@ static gm_dim intern(gm_symbols *symbols, entry wanted)
     return dim_of(symbols->count - 1);
 }
 
-gm_dim gm_dim_symbol(gm_symbols *symbols, const char *name)
+static gm_dim symbol_of(gm_symbols *symbols, const char *name)
 {
     return intern(symbols, (entry){.kind = ENTRY_SYMBOL, .name = name});
 }
 
-gm_dim gm_dim_unknown(gm_symbols *symbols)
+static gm_dim new_unknown(gm_symbols *symbols)
 {
     /* Its own number tells it from the others. */
     return intern(symbols, (entry){.kind = ENTRY_UNKNOWN, .divisor = (int64_t)symbols->count});
@@ -176,7 +179,7 @@ bool gm_dim_is_known(gm_dim dim)
     return dim >= 0;
 }
 
-const char *gm_dim_symbol_name(const gm_symbols *symbols, gm_dim dim)
+static const char *name_of(const gm_symbols *symbols, gm_dim dim)
 {
     const entry *e = entry_of(symbols, dim);
     return e && e->kind == ENTRY_SYMBOL ? e->name : NULL;
@@ -326,7 +329,7 @@ static gm_dim to_dim(gm_symbols *symbols, const polynomial *p)
 
 /* --- Arithmetic ---------------------------------------------------------------------------------------------------- */
 
-gm_dim gm_dim_add(gm_symbols *symbols, gm_dim a, gm_dim b)
+static gm_dim sum_of(gm_symbols *symbols, gm_dim a, gm_dim b)
 {
     polynomial p = {0};
     add_dim(symbols, &p, a, 1);
@@ -334,7 +337,7 @@ gm_dim gm_dim_add(gm_symbols *symbols, gm_dim a, gm_dim b)
     return to_dim(symbols, &p);
 }
 
-gm_dim gm_dim_sub(gm_symbols *symbols, gm_dim a, gm_dim b)
+static gm_dim difference(gm_symbols *symbols, gm_dim a, gm_dim b)
 {
     polynomial p = {0};
     add_dim(symbols, &p, a, 1);
@@ -342,7 +345,7 @@ gm_dim gm_dim_sub(gm_symbols *symbols, gm_dim a, gm_dim b)
     return to_dim(symbols, &p);
 }
 
-gm_dim gm_dim_mul(gm_symbols *symbols, gm_dim a, gm_dim b)
+static gm_dim product_of(gm_symbols *symbols, gm_dim a, gm_dim b)
 {
     polynomial x = {0}, y = {0}, p = {0};
     add_dim(symbols, &x, a, 1);
@@ -353,7 +356,7 @@ gm_dim gm_dim_mul(gm_symbols *symbols, gm_dim a, gm_dim b)
     return to_dim(symbols, &p);
 }
 
-gm_dim gm_dim_div_exact(gm_symbols *symbols, gm_dim a, gm_dim b)
+static gm_dim quotient_of(gm_symbols *symbols, gm_dim a, gm_dim b)
 {
     polynomial rest = {0}, divisor = {0}, quotient = {0};
     add_dim(symbols, &rest, a, 1);
@@ -404,7 +407,7 @@ static void add_quotient(gm_symbols *symbols, polynomial *sum, const polynomial 
     }
 }
 
-gm_dim gm_dim_window(gm_symbols *symbols, gm_dim a, int64_t add, int64_t divisor, int64_t offset, bool ceil_mode)
+static gm_dim window_of(gm_symbols *symbols, gm_dim a, int64_t add, int64_t divisor, int64_t offset, bool ceil_mode)
 {
     polynomial p = {0}, sum = {0};
     if (divisor < 1)
@@ -485,7 +488,7 @@ static void bind_terms(const binder *b, polynomial *sum, const term *terms, size
     }
 }
 
-gm_dim gm_dim_bind(gm_symbols *symbols, gm_dim dim, const gm_binding *bindings, size_t count)
+static gm_dim bind_dim(gm_symbols *symbols, gm_dim dim, const gm_binding *bindings, size_t count)
 {
     binder b = {symbols, bindings, count};
     polynomial sum = {0};
@@ -580,7 +583,7 @@ static void put_dim(printer *out, gm_dim dim)
         put_atom(out, e);
 }
 
-const char *gm_dim_print(const gm_symbols *symbols, gm_dim dim, char *buffer, size_t bytes)
+static const char *print_dim(const gm_symbols *symbols, gm_dim dim, char *buffer, size_t bytes)
 {
     printer out = {symbols, buffer, bytes, 0};
     put(&out, "");
@@ -588,7 +591,7 @@ const char *gm_dim_print(const gm_symbols *symbols, gm_dim dim, char *buffer, si
     return buffer;
 }
 
-const char *gm_dims_print(const gm_symbols *symbols, int rank, const gm_dim *dims, char *buffer, size_t bytes)
+static const char *print_dims(const gm_symbols *symbols, int rank, const gm_dim *dims, char *buffer, size_t bytes)
 {
     printer out = {symbols, buffer, bytes, 0};
     put(&out, "[");
@@ -599,3 +602,46 @@ const char *gm_dims_print(const gm_symbols *symbols, int rank, const gm_dim *dim
     put(&out, "]");
     return buffer;
 }
+
+/* --- The same for several threads ---------------------------------------------------------------------------------- */
+
+static void lock(const gm_symbols *symbols)
+{
+    if (symbols)
+        pthread_mutex_lock((pthread_mutex_t *)(uintptr_t)&symbols->mutex);
+}
+
+static void unlock(const gm_symbols *symbols)
+{
+    if (symbols)
+        pthread_mutex_unlock((pthread_mutex_t *)(uintptr_t)&symbols->mutex);
+}
+
+/* Defines the public function that calls `inner` while it has the table to itself. */
+#define LOCKED(type, name, inner, parameters, ...)                                                                     \
+    type name parameters                                                                                               \
+    {                                                                                                                  \
+        type result;                                                                                                   \
+        lock(symbols);                                                                                                 \
+        result = inner(__VA_ARGS__);                                                                                   \
+        unlock(symbols);                                                                                               \
+        return result;                                                                                                 \
+    }
+
+LOCKED(gm_dim, gm_dim_symbol, symbol_of, (gm_symbols * symbols, const char *name), symbols, name)
+LOCKED(gm_dim, gm_dim_unknown, new_unknown, (gm_symbols * symbols), symbols)
+LOCKED(const char *, gm_dim_symbol_name, name_of, (const gm_symbols *symbols, gm_dim dim), symbols, dim)
+LOCKED(gm_dim, gm_dim_add, sum_of, (gm_symbols * symbols, gm_dim a, gm_dim b), symbols, a, b)
+LOCKED(gm_dim, gm_dim_sub, difference, (gm_symbols * symbols, gm_dim a, gm_dim b), symbols, a, b)
+LOCKED(gm_dim, gm_dim_mul, product_of, (gm_symbols * symbols, gm_dim a, gm_dim b), symbols, a, b)
+LOCKED(gm_dim, gm_dim_div_exact, quotient_of, (gm_symbols * symbols, gm_dim a, gm_dim b), symbols, a, b)
+LOCKED(gm_dim, gm_dim_window, window_of,
+       (gm_symbols * symbols, gm_dim a, int64_t add, int64_t divisor, int64_t offset, bool ceil_mode), symbols, a, add,
+       divisor, offset, ceil_mode)
+LOCKED(gm_dim, gm_dim_bind, bind_dim, (gm_symbols * symbols, gm_dim dim, const gm_binding *bindings, size_t count),
+       symbols, dim, bindings, count)
+LOCKED(const char *, gm_dim_print, print_dim, (const gm_symbols *symbols, gm_dim dim, char *buffer, size_t bytes),
+       symbols, dim, buffer, bytes)
+LOCKED(const char *, gm_dims_print, print_dims,
+       (const gm_symbols *symbols, int rank, const gm_dim *dims, char *buffer, size_t bytes), symbols, rank, dims,
+       buffer, bytes)

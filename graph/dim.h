@@ -1,7 +1,8 @@
 /* Symbolic dimensions: polynomials with integer coefficients over named symbols such as N.
  *
  * A gm_dim >= 0 is that number. A negative one is an entry of a gm_symbols table, where equal polynomials are one
- * entry, so that == compares dimensions exactly. */
+ * entry, so that == compares dimensions exactly. Several threads may work with one table, whose pool nothing else uses
+ * meanwhile. */
 #ifndef GM_GRAPH_DIM_H
 #define GM_GRAPH_DIM_H
 

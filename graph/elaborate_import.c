@@ -54,13 +54,10 @@ bool el_add_source(elaborator *e, const char *path, const char *text, size_t byt
 }
 
 /* What a file says of itself is told at `where`, beside the errors found so far. */
-static void tell_failure(elaborator *e, const gm_context *before, gm_status status, gm_location where)
+static void tell_failure(elaborator *e, const gm_report *before, gm_status status, gm_location where)
 {
     char *why = gm_pool_string(e->pool, gm_context_message(e->context));
-    memcpy(e->context->message, before->message, sizeof before->message);
-    e->context->message_length = before->message_length;
-    e->context->status = before->status;
-    e->context->diagnostics = before->diagnostics;
+    *gm_report_of(e->context) = *before;
     if (status == GM_ERROR_MEMORY || !why)
         el_out_of_memory(e);
     else
@@ -69,7 +66,7 @@ static void tell_failure(elaborator *e, const gm_context *before, gm_status stat
 
 bool el_read_file(elaborator *e, const char *path, gm_location where, const char **data_out, size_t *bytes_out)
 {
-    gm_context *before = gm_pool_copy(e->pool, e->context, sizeof *e->context);
+    gm_report *before = gm_pool_copy(e->pool, gm_report_of(e->context), sizeof *before);
     const gm_program_options *options = e->options;
     const char *name = source_name(e, path);
     gm_status status;
@@ -94,7 +91,7 @@ bool el_read_file(elaborator *e, const char *path, gm_location where, const char
 bool el_decode(elaborator *e, const char *path, const char *data, size_t bytes, gm_location where,
                gm_container **container_out)
 {
-    gm_context *before = gm_pool_copy(e->pool, e->context, sizeof *e->context);
+    gm_report *before = gm_pool_copy(e->pool, gm_report_of(e->context), sizeof *before);
     gm_status status;
     if (!before)
         return el_out_of_memory(e), false;
@@ -107,12 +104,13 @@ bool el_decode(elaborator *e, const char *path, const char *data, size_t bytes, 
 gm_ast_file *el_parse(elaborator *e, const char *path, const char *text, size_t bytes)
 {
     gm_ast_file *file = NULL;
-    int before = e->context->diagnostics;
+    int before = gm_report_of(e->context)->diagnostics, after;
     gm_status status = gm_parse(e->pool, text, bytes, path, &file);
     if (status == GM_ERROR_MEMORY)
         return el_out_of_memory(e), NULL;
     if (status != GM_OK) {
-        e->errors += e->context->diagnostics > before ? e->context->diagnostics - before : 1;
+        after = gm_report_of(e->context)->diagnostics;
+        e->errors += after > before ? after - before : 1;
         return NULL;
     }
     if (file->onnx)

@@ -2,8 +2,10 @@
 #ifndef GM_OPS_VECTOR_H
 #define GM_OPS_VECTOR_H
 
-/* Before a function whose loops should be vectorized widely. Plain C wherever the compiler cannot do it. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
+/* Before a function whose loops should be vectorized widely. Plain C wherever the compiler cannot do it, and
+ * under ThreadSanitizer, which is not there yet when the choice is made. */
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && defined(__x86_64__) &&                \
+    defined(__gnu_linux__)
 #define GM_VECTOR __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define GM_VECTOR

@@ -2,6 +2,7 @@
 #include "runtime/context.h"
 
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,13 @@ void gm_context_options_default(gm_context_options *options, size_t struct_size)
     gm_options_give(options, struct_size, &defaults, sizeof defaults);
 }
 
+/* Tells contexts apart, one at the address of an earlier one too. */
+static uint64_t next_serial(void)
+{
+    static atomic_uint_least64_t last;
+    return atomic_fetch_add(&last, 1) + 1;
+}
+
 gm_status gm_context_create(const gm_context_options *options, gm_context **context_out)
 {
     gm_context_options ours;
@@ -89,9 +97,9 @@ gm_status gm_context_create(const gm_context_options *options, gm_context **cont
         return GM_ERROR_ARGUMENT;
     if (options != NULL) {
         size_t size = given_size(options);
-        if (size < sizeof ours)
+        if (size < offsetof(gm_context_options, direct_math) + sizeof ours.direct_math)
             return GM_ERROR_ARGUMENT;
-        memcpy(&ours, options, sizeof ours);
+        memcpy(&ours, options, size < sizeof ours ? size : sizeof ours);
         ours.struct_size = sizeof ours;
     }
     if ((ours.allocate == NULL) != (ours.release == NULL) || ours.threads < 0 || ours.threads > MAX_THREADS)
@@ -109,6 +117,7 @@ gm_status gm_context_create(const gm_context_options *options, gm_context **cont
         return GM_ERROR_MEMORY;
     memset(context, 0, sizeof *context);
     context->options = ours;
+    context->serial = next_serial();
     *context_out = context;
     return GM_OK;
 }
@@ -123,7 +132,7 @@ void gm_context_destroy(gm_context *context)
 
 const char *gm_context_message(const gm_context *context)
 {
-    return context != NULL ? context->message : "";
+    return context != NULL ? gm_report_of(context)->message : "";
 }
 
 void gm_release(gm_context *context, void *memory)

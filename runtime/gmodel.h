@@ -21,8 +21,13 @@
  * Rules: every call that can fail returns a gm_status and hands its result out through the last argument, which is left
  * untouched on failure. gm_context_message then says what was wrong, in one line (up to 20 for a model file): where, what
  * was expected, what was found. Destroying NULL does nothing. Objects must be destroyed before what they were created
- * from. Strings returned belong to the object they were asked from. A context, and what was created from it, is used by
- * one thread at a time. The library never prints, exits or aborts.
+ * from. Strings returned belong to the object they were asked from. The library never prints, exits or aborts.
+ *
+ * Threads: a context and a loaded model may be used by several threads at once, each with sessions, trainers and evaluations
+ * of its own; one session, trainer or evaluation is used by one thread at a time. A model does not change once it is loaded,
+ * except by gm_model_write, which is refused while anything made of it exists, as long as no other thread makes something of
+ * it at that moment. gm_context_message is about the calling thread's last failure. The caller's allocator and log are called
+ * from all of these threads.
  */
 #ifndef GMODEL_H
 #define GMODEL_H
@@ -115,7 +120,9 @@ GM_API void gm_context_options_default(gm_context_options *options, size_t struc
 /* options may be NULL. */
 GM_API gm_status gm_context_create(const gm_context_options *options, gm_context **context_out);
 GM_API void gm_context_destroy(gm_context *context);
-GM_API const char *gm_context_message(const gm_context *context); /* "" when nothing failed */
+/* What went wrong last in the calling thread, in this context; "" when nothing did. A failure in another context replaces it.
+ * Stays until the thread's next call. */
+GM_API const char *gm_context_message(const gm_context *context);
 
 /* ---- Model ------------------------------------------------------------------------------------------------------ */
 

@@ -5,6 +5,8 @@
 #include "graph/container.h"
 #include "runtime/store.h"
 
+#include <stdatomic.h>
+
 struct gm_model {
     gm_context *context;
     gm_pool *pool;
@@ -12,8 +14,8 @@ struct gm_model {
     gm_store *store;                               /* parameters and buffers, plain */
     const char *path, *directory, *data_directory; /* data_directory: NULL when not given */
     uint64_t seed;
-    bool seed_given; /* by the caller, not by the file */
-    size_t users;    /* sessions and trainers alive */
+    bool seed_given;     /* by the caller, not by the file */
+    atomic_size_t users; /* sessions, trainers and evaluations alive */
 };
 
 /* The graph of a network or sample; NULL: the main network. Fails naming what there is. */

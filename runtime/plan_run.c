@@ -133,7 +133,7 @@ static gm_status run_instructions(gm_plan *plan, gm_kernel_arguments *arguments)
         arguments->scratch = pointer_of(plan, instruction->scratch);
         status = instruction->kernel.run(instruction->kernel.state, arguments);
         if (status != GM_OK) {
-            if (!plan->context->message_length)
+            if (!gm_report_of(plan->context)->length)
                 gm_fail(plan->context, status, "node '%s' (%s) failed",
                         instruction->node ? instruction->node->path : "", instruction->name);
             return status;

@@ -21,13 +21,9 @@ struct gm_trace {
 /* A run that failed has a trace too, up to there; its own message is the one that counts. */
 static void finish_after_failure(gm_trace *trace)
 {
-    gm_context *context = trace->trainer->context;
-    char message[GM_MESSAGE_BYTES];
-    size_t length = context->message_length;
-    memcpy(message, context->message, sizeof message);
+    gm_report *report = gm_report_of(trace->trainer->context), before = *report;
     (void)gm_trace_finish(trace);
-    memcpy(context->message, message, sizeof message);
-    context->message_length = length;
+    *report = before;
 }
 
 void gm_trace_destroy(gm_trace *trace)

@@ -203,7 +203,7 @@ static gm_tensor *evaluate(const gradcheck_run *run, gm_pool *pool)
             if (bound_id(run, run->fed[k].value) == run->bound->inputs[i].value)
                 inputs[i] = run->fed[k].tensor;
     ck_assert_msg(gm_graph_interpret(run->bound, pool, inputs, NULL, 7, 3, &values) == GM_OK, "%s: %s", run->check->op,
-                  run->context->message);
+                  gm_context_message(run->context));
     return values;
 }
 
@@ -246,7 +246,7 @@ static void compare(gradcheck_run *run, int order, const gm_value_id *ids, const
 
 static void must(const gradcheck_run *run)
 {
-    ck_assert_msg(run->graph->status == GM_OK, "%s: %s", run->check->op, run->context->message);
+    ck_assert_msg(run->graph->status == GM_OK, "%s: %s", run->check->op, gm_context_message(run->context));
 }
 
 /* A graph input shaped like `value`. Its numbers are drawn later, with all others; its shape holds N at most. */
@@ -271,7 +271,7 @@ static void bind(gradcheck_run *run)
 {
     gm_binding binding = {run->batch, BATCH};
     run->bound = gm_graph_bind(run->graph, run->pool, &binding, 1, NULL, 0, &run->map);
-    ck_assert_msg(run->bound != NULL, "%s: %s", run->check->op, run->context->message);
+    ck_assert_msg(run->bound != NULL, "%s: %s", run->check->op, gm_context_message(run->context));
 }
 
 static void check_orders(gradcheck_run *run)

@@ -89,7 +89,7 @@ static inline void *lower_reordered(lower_check *check, const gm_tensor *tensor,
     ck_assert_ptr_nonnull(out);
     ck_assert_msg(gm_lower_reorder(check->context, check->pool, tensor->type, tensor->rank, tensor->dims, from, to,
                                    &scratch_bytes, &kernel) == GM_OK,
-                  "%s", check->context->message);
+                  "%s", gm_context_message(check->context));
     scratch = gm_alloc(check->context, scratch_bytes);
     gm_kernel_arguments arguments = {
         .in = (void *[]){(void *)data}, .out = (void *[]){out}, .scratch = scratch, .threads = check->threads};
@@ -135,10 +135,10 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
                                            : gm_graph_add_input(graph, text, in[i].type, in[i].rank, in[i].dims, false);
     }
     gm_emit_many(graph, name, ids, input_count, attributes, attribute_count, outputs, output_count);
-    ck_assert_msg(graph->status == GM_OK, "%s", check->context->message);
+    ck_assert_msg(graph->status == GM_OK, "%s", gm_context_message(check->context));
     node = &graph->nodes[gm_value_of(graph, outputs[0])->node];
     ck_assert_msg(gm_node_interpret(graph, node, check->pool, in, expected, 1, 0) == GM_OK, "%s",
-                  check->context->message);
+                  gm_context_message(check->context));
 
     for (size_t i = 0; i < GM_MAX_ARITY; i++) {
         in_layout[i] = i < input_count && inputs[i] && wishes ? lower_layout_of(inputs[i], wishes[i]) : gm_layout_plain;
@@ -158,7 +158,7 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
                       .in_place = in_place,
                       .alias = alias};
     if (node->op->lower)
-        ck_assert_msg(node->op->lower(&lower) == GM_OK, "%s", check->context->message);
+        ck_assert_msg(node->op->lower(&lower) == GM_OK, "%s", gm_context_message(check->context));
     check->lowered = lower.kernel.run != NULL;
     if (!lower.kernel.run && alias[0] < 0)
         ck_assert_int_eq(gm_lower_reference(&lower), GM_OK);
@@ -181,7 +181,8 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
         }
         memset(scratch, 0xff, lower.scratch_bytes);
         if (lower.kernel.run)
-            ck_assert_msg(lower.kernel.run(lower.kernel.state, &arguments) == GM_OK, "%s", check->context->message);
+            ck_assert_msg(lower.kernel.run(lower.kernel.state, &arguments) == GM_OK, "%s",
+                          gm_context_message(check->context));
         for (size_t o = 0; o < output_count; o++) {
             if (turn)
                 ck_assert_msg(memcmp(out_data[o], fresh[o], gm_tensor_bytes(&expected[o])) == 0,

@@ -117,7 +117,7 @@ static inline void numbers_check_shape(const numbers_case *c)
     size_t outputs;
     numbers_begin(&n);
     outputs = numbers_build(&n, c);
-    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, n.context->message);
+    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, gm_context_message(n.context));
     for (size_t i = 0; i < outputs; i++) {
         if (i)
             strcat(found, " ");
@@ -134,8 +134,8 @@ static inline void numbers_check_error(const numbers_case *c)
     numbers_begin(&n);
     numbers_build(&n, c);
     ck_assert_msg(n.graph->status != GM_OK, "%s: no error, expected '%s'", c->op, c->expected);
-    ck_assert_msg(strstr(n.context->message, c->expected) != NULL, "%s: message '%s', expected '%s'", c->op,
-                  n.context->message, c->expected);
+    ck_assert_msg(strstr(gm_context_message(n.context), c->expected) != NULL, "%s: message '%s', expected '%s'", c->op,
+                  gm_context_message(n.context), c->expected);
     numbers_end(&n);
 }
 
@@ -148,9 +148,9 @@ static inline void numbers_check_result(const numbers_case *c)
     size_t outputs;
     numbers_begin(&n);
     outputs = numbers_build(&n, c);
-    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, n.context->message);
+    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, gm_context_message(n.context));
     ck_assert_msg(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values) == GM_OK, "%s: %s", c->op,
-                  n.context->message);
+                  gm_context_message(n.context));
     for (size_t k = 0; k < outputs; k++)
         for (int64_t i = 0; i < gm_tensor_count(&values[n.outputs[k]]); i++) {
             char *end;
@@ -187,7 +187,7 @@ static inline void numbers_check_kernel(const numbers_case *c)
         out[i] = *gm_tensor_create(n.pool, value->type, value->rank, value->dims);
     }
     compute = (gm_compute){.context = n.context, .node = &node, .in = in, .out = out};
-    ck_assert_msg(node.op->reference(&compute) == GM_OK, "%s", n.context->message);
+    ck_assert_msg(node.op->reference(&compute) == GM_OK, "%s", gm_context_message(n.context));
     for (size_t k = 0; k < node.output_count; k++)
         for (int64_t i = 0; i < gm_tensor_count(&out[k]); i++) {
             double expected = strtod(at, (char **)&at), found = gm_get(&out[k], i);

@@ -94,8 +94,8 @@ START_TEST(wrong_shapes_are_named)
     gm_value_id b = gm_graph_add_input(graph, "b", GM_FLOAT, 2, (gm_dim[]){4, 3}, false);
     gm_emit2(graph, "MatMul", a, b);
     ck_assert_int_eq(graph->status, GM_ERROR_MODEL);
-    ck_assert_ptr_nonnull(strstr(check.context->message, "float[2, 3]"));
-    ck_assert_ptr_nonnull(strstr(check.context->message, "float[4, 3]"));
+    ck_assert_ptr_nonnull(strstr(gm_context_message(check.context), "float[2, 3]"));
+    ck_assert_ptr_nonnull(strstr(gm_context_message(check.context), "float[4, 3]"));
 }
 END_TEST
 

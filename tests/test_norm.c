@@ -101,7 +101,7 @@ static gm_tensor *run_graph(bool training, const gm_attribute *list, size_t coun
         ids[i] = gm_graph_add_input(graph, "in", in[i]->type, in[i]->rank, in[i]->dims, false);
     graph->training = training;
     gm_emit_many(graph, "BatchNormalization", ids, 5, list, count, outputs, 3);
-    ck_assert_msg(graph->status == GM_OK, "%s", check.context->message);
+    ck_assert_msg(graph->status == GM_OK, "%s", gm_context_message(check.context));
     ck_assert_int_eq(gm_graph_compact(graph), GM_OK);
     ck_assert_int_eq(gm_graph_interpret(graph, check.pool, in, NULL, 0, 0, &values), GM_OK);
     return values;

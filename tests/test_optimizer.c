@@ -151,7 +151,7 @@ static void build(problem *p, const char *op, const gm_attribute *attributes, gm
         listed++;
     p->out_count = parameters * (1 + slots);
     gm_emit_many(p->graph, op, inputs, count, attributes, listed, outputs, p->out_count);
-    ck_assert_msg(p->graph->status == GM_OK, "%s", context->message);
+    ck_assert_msg(p->graph->status == GM_OK, "%s", gm_context_message(context));
     p->node = &p->graph->nodes[0];
 }
 
@@ -357,7 +357,7 @@ START_TEST(wrong_lists_are_refused)
     gm_value_id g = gm_graph_add_input(graph, "g", GM_FLOAT, 1, (gm_dim[]){4}, false);
     gm_emit_many(graph, "gmodel.SGD", (gm_value_id[]){r, x, g}, 3, NULL, 0, out, 1);
     ck_assert_int_eq(graph->status, GM_ERROR_MODEL);
-    ck_assert_ptr_nonnull(strstr(context->message, "gradient of parameter 'x'"));
+    ck_assert_ptr_nonnull(strstr(gm_context_message(context), "gradient of parameter 'x'"));
     graph->status = GM_OK;
     gm_emit_many(graph, "gmodel.SGD", (gm_value_id[]){r, x, x, x}, 4, NULL, 0, out, 1);
     ck_assert_int_eq(graph->status, GM_ERROR_MODEL);

@@ -424,7 +424,7 @@ START_TEST(twenty_errors_are_enough)
     for (int i = 0; i < 100; i++)
         gm_text_add(&text, "step s%d { x = }\n", i);
     ck_assert_int_eq(parse(text.data, &file), GM_ERROR_MODEL);
-    ck_assert_int_eq(context->diagnostics, GM_MAX_DIAGNOSTICS);
+    ck_assert_int_eq(gm_report_of(context)->diagnostics, GM_MAX_DIAGNOSTICS);
     gm_text_destroy(&text);
 }
 END_TEST

@@ -139,7 +139,7 @@ START_TEST(a_missing_kernel_shape_is_named)
     gm_value_id x = gm_graph_add_input(graph, "x", GM_FLOAT, 4, (gm_dim[]){1, 1, 4, 4}, false);
     gm_emit1(graph, "MaxPool", x);
     ck_assert_int_eq(graph->status, GM_ERROR_MODEL);
-    ck_assert_ptr_nonnull(strstr(check.context->message, "kernel_shape"));
+    ck_assert_ptr_nonnull(strstr(gm_context_message(check.context), "kernel_shape"));
 }
 END_TEST
 

@@ -259,11 +259,11 @@ START_TEST(BadData)
     gm_tensor *values = NULL;
     numbers_begin(&n);
     numbers_build(&n, c);
-    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, n.context->message);
+    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, gm_context_message(n.context));
     ck_assert_msg(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values) == GM_ERROR_DATA, "%s: no error",
                   c->op);
-    ck_assert_msg(strstr(n.context->message, c->expected) != NULL, "%s: message '%s', expected '%s'", c->op,
-                  n.context->message, c->expected);
+    ck_assert_msg(strstr(gm_context_message(n.context), c->expected) != NULL, "%s: message '%s', expected '%s'", c->op,
+                  gm_context_message(n.context), c->expected);
     numbers_end(&n);
 }
 END_TEST

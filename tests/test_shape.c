@@ -146,7 +146,7 @@ START_TEST(IndicesOutsideAreErrorsAtRunTime)
         numbers_build(&n, &cases[i]);
         ck_assert_int_eq(n.graph->status, GM_OK);
         ck_assert_int_eq(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values), GM_ERROR_DATA);
-        ck_assert_ptr_nonnull(strstr(n.context->message, "outside"));
+        ck_assert_ptr_nonnull(strstr(gm_context_message(n.context), "outside"));
         numbers_end(&n);
     }
 }
