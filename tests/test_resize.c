@@ -253,10 +253,10 @@ START_TEST(OlderSets)
     for (; node.attribute_count < GM_COUNT(c->attributes) && c->attributes[node.attribute_count].name;
          node.attribute_count++)
         attributes[node.attribute_count] = c->attributes[node.attribute_count];
-    ck_assert_msg(gm_older_upgrade(&node) == GM_OK, "%s", n.context->message);
+    ck_assert_msg(gm_older_upgrade(&node) == GM_OK, "%s", gm_context_message(n.context));
     ck_assert_msg(gm_graph_add_node(n.graph, node.op, inputs, node.input_count, attributes, node.attribute_count,
                                     n.outputs, 1) == GM_OK,
-                  "%s", n.context->message);
+                  "%s", gm_context_message(n.context));
     ck_assert_int_eq(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values), GM_OK);
     for (int64_t i = 0; i < gm_tensor_count(&values[n.outputs[0]]); i++) {
         char *end;
