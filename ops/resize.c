@@ -3,9 +3,9 @@
  *   Resize      X, roi?, scales?, sizes?          -> Y; exactly one of scales and sizes, known at load
  *   ResizeGrad  dY, shape, roi?, scales?, sizes?  -> dX of that shape: the transpose of the map from X to Y
  *
- * A size that follows from a scale is floor(size * scale) in float32, as ONNX's shape inference has it; a scale that is
- * 1 / n in float32 divides by n. Where an input type is of integers, interpolated results are rounded to nearest even and
- * saturate. */
+ * A size that follows from a scale is floor(size * scale). A scale stands for the simplest quotient that is the same in
+ * float32: 0.7 of 10 is 7, and position 3 comes from 3 / 0.6 = 5. Of integer types interpolated results are rounded to
+ * nearest even and saturate. */
 #include "ops/resize.h"
 #include "ops/axes.h"
 #include "ops/strided.h"
@@ -13,7 +13,8 @@
 #include <math.h>
 #include <string.h>
 
-#define LARGEST_SIZE (INT64_C(1) << 48)
+#define LARGEST_DENOMINATOR 4096.0
+#define LARGEST_SIZE        (INT64_C(1) << 48)
 
 /* --- Attributes and parameters ---------------------------------------------------------------------------------------- */
 
@@ -104,18 +105,35 @@ static gm_value_id parameter(const gm_graph *graph, const gm_node *node, size_t 
     return value && !(value->rank == 1 && value->dims[0] == 0) ? id : 0;
 }
 
-/* The scale as a quotient of whole numbers where it stands for one. */
+/* A float32 scale as the quotient that it stands for, by its continued fraction: 0.6 is 3 / 5. What is no quotient of
+ * small numbers stays itself over 1. */
+static void quotient_of(double scale, double *numerator, double *denominator)
+{
+    double p = 1.0, q = 0.0, before_p = 0.0, before_q = 1.0, rest = scale;
+    for (int i = 0; i < 24; i++) {
+        double whole = floor(rest), next_p = whole * p + before_p, next_q = whole * q + before_q;
+        if (next_q > LARGEST_DENOMINATOR)
+            break;
+        before_p = p;
+        before_q = q;
+        p = next_p;
+        q = next_q;
+        if ((float)(p / q) == (float)scale) {
+            *numerator = p;
+            *denominator = q;
+            return;
+        }
+        rest = 1.0 / (rest - whole);
+    }
+    *numerator = scale;
+    *denominator = 1.0;
+}
+
 static gm_resize_axis axis_of_scale(int64_t in, double scale)
 {
-    double inverse = nearbyint(1.0 / scale);
-    gm_resize_axis axis = {.in = in, .numerator = scale, .denominator = 1.0, .single = true, .end = 1.0};
-    if (scale < 1.0 && (float)(1.0 / inverse) == (float)scale) {
-        axis.numerator = 1.0;
-        axis.denominator = inverse;
-    }
-    axis.single = axis.numerator != floor(axis.numerator);
-    axis.out = axis.single ? (int64_t)floorf((float)in * (float)scale)
-                           : (int64_t)((double)in * axis.numerator / axis.denominator);
+    gm_resize_axis axis = {.in = in, .end = 1.0};
+    quotient_of(scale, &axis.numerator, &axis.denominator);
+    axis.out = (int64_t)((double)in * axis.numerator / axis.denominator);
     return axis;
 }
 
@@ -166,12 +184,11 @@ static gm_status infer_scaled(gm_graph *graph, gm_node *node, gm_value_id scales
         axis = axis_of_scale(1, scale);
         if (gm_dim_is_known(*dim))
             *dim = axis_of_scale(*dim, scale).out;
-        else if (axis.single || axis.numerator > (double)INT32_MAX || axis.denominator > (double)INT32_MAX)
+        else if (axis.numerator != floor(axis.numerator))
             *dim = gm_dim_unknown(graph->symbols);
-        else if (axis.denominator > 1.0)
-            *dim = gm_dim_window(graph->symbols, *dim, 0, (int64_t)axis.denominator, 0, false);
         else
-            *dim = gm_dim_mul(graph->symbols, *dim, (int64_t)axis.numerator);
+            *dim = gm_dim_window(graph->symbols, gm_dim_mul(graph->symbols, *dim, (int64_t)axis.numerator), 0,
+                                 (int64_t)axis.denominator, 0, false);
     }
     return GM_OK;
 }
@@ -324,7 +341,7 @@ static gm_status read_resize(const gm_compute *compute, size_t first, const int6
     bool fits = count == 0 || scales || sizes;
     *resize = read_attributes(compute->node, rank);
     for (int i = 0; i < rank; i++)
-        resize->axes[i] = (gm_resize_axis){in[i], in[i], 1.0, 1.0, false, 0.0, 1.0};
+        resize->axes[i] = (gm_resize_axis){in[i], in[i], 1.0, 1.0, 0.0, 1.0};
     for (int i = 0; fits && !scales && i < count; i++) {
         wanted[i] = gm_get_int(sizes, i);
         from[i] = in[axes[i]];
@@ -337,7 +354,7 @@ static gm_status read_resize(const gm_compute *compute, size_t first, const int6
         if (scales)
             *axis = axis_of_scale(axis->in, gm_get(scales, i));
         else
-            *axis = (gm_resize_axis){axis->in, wanted[i], (double)wanted[k], (double)from[k], false, 0.0, 1.0};
+            *axis = (gm_resize_axis){axis->in, wanted[i], (double)wanted[k], (double)from[k], 0.0, 1.0};
         if (!scales && policy != STRETCH)
             axis->out = kept_size(axis->in, axis->numerator, axis->denominator);
         axis->start = roi ? gm_get(roi, i) : 0.0;
@@ -473,6 +490,39 @@ static gm_status reference_resize_grad(const gm_compute *compute)
     return reference(compute, true);
 }
 
+static gm_status lower_both(gm_lower *lower, bool gradient)
+{
+    size_t first = gradient ? 2 : 1;
+    gm_compute compute;
+    gm_resize resize;
+    gm_resize_taps maps[GM_MAX_RANK], back[GM_MAX_RANK];
+    const gm_tensor *x, *y;
+    if (lower->reference || gm_value_of(lower->graph, lower->node->inputs[0])->type != GM_FLOAT)
+        return GM_OK;
+    GM_TRY(gm_lower_describe(lower, &compute));
+    for (size_t i = first; i < lower->node->input_count; i++)
+        if (lower->node->inputs[i] && !compute.in[i].data && gm_tensor_count(&compute.in[i]) > 0)
+            return GM_OK;
+    x = gradient ? &compute.out[0] : &compute.in[0];
+    y = gradient ? &compute.in[0] : &compute.out[0];
+    GM_TRY(read_resize(&compute, first, x->dims, y->dims, x->rank, &resize));
+    GM_TRY(make_maps(lower->pool, &resize, maps));
+    for (int i = 0; gradient && i < x->rank; i++)
+        GM_TRY(gm_resize_transpose_taps(lower->pool, &maps[i], &back[i]));
+    return gradient ? gm_resize_lower(lower, back, y->rank, y->dims, 0.0)
+                    : gm_resize_lower(lower, maps, x->rank, x->dims, resize.extrapolation);
+}
+
+static gm_status lower_resize(gm_lower *lower)
+{
+    return lower_both(lower, false);
+}
+
+static gm_status lower_resize_grad(gm_lower *lower)
+{
+    return lower_both(lower, true);
+}
+
 /* --- Upsample --------------------------------------------------------------------------------------------------------- */
 
 static gm_status infer_upsample(gm_graph *graph, gm_node *node)
@@ -568,7 +618,8 @@ const gm_operator gm_op_resize = {.domain = "",
                                   .upgrade = upgrade_resize,
                                   .infer = infer_resize,
                                   .gradient = gradient_resize,
-                                  .reference = reference_resize};
+                                  .reference = reference_resize,
+                                  .lower = lower_resize};
 
 const gm_operator gm_op_resize_grad = {.domain = "gmodel",
                                        .name = "ResizeGrad",
@@ -580,7 +631,8 @@ const gm_operator gm_op_resize_grad = {.domain = "gmodel",
                                        .attribute_count = GM_COUNT(resize_attributes),
                                        .infer = infer_resize_grad,
                                        .gradient = gradient_resize_grad,
-                                       .reference = reference_resize_grad};
+                                       .reference = reference_resize_grad,
+                                       .lower = lower_resize_grad};
 
 const gm_operator gm_op_upsample = {.domain = "",
                                     .name = "Upsample",

@@ -26,12 +26,11 @@ typedef enum gm_resize_round {
     GM_RESIZE_CEIL
 } gm_resize_round;
 
-/* One axis: `in` positions become `out`. The scale is numerator / denominator, so that x / scale is exact where it is
- * whole; `single`: the scale is a float32 that stands for some decimal number, and x / scale is rounded to float32. */
+/* One axis: `in` positions become `out`. The scale is numerator / denominator, whole numbers where it stands for a
+ * quotient of such, so that x / scale is exact where it is whole. */
 typedef struct gm_resize_axis {
     int64_t in, out;
     double numerator, denominator;
-    bool single;
     double start, end; /* the region of interest of GM_RESIZE_CROP, in units of in - 1 */
 } gm_resize_axis;
 
@@ -58,8 +57,7 @@ gm_status gm_resize_make_taps(gm_pool *pool, const gm_resize *resize, int axis, 
 /* The transposed map: from gradients of the result to gradients of x. Positions that nobody reads have no taps. */
 gm_status gm_resize_transpose_taps(gm_pool *pool, const gm_resize_taps *taps, gm_resize_taps *transposed_out);
 
-/* Float32: input 0 to output 0 by the maps of all axes. `in`, `out`: shapes; `fill`: where there are no taps. */
-gm_status gm_resize_lower(gm_lower *lower, const gm_resize_taps *taps, int rank, const int64_t *in, const int64_t *out,
-                          double fill);
+/* Float32: input 0, of shape `in`, to output 0 by the maps of all axes; `fill`: where there are no taps. */
+gm_status gm_resize_lower(gm_lower *lower, const gm_resize_taps *taps, int rank, const int64_t *in, double fill);
 
 #endif

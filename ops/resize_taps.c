@@ -8,15 +8,13 @@
 /* x / scale */
 static double unscaled(const gm_resize_axis *axis, double x)
 {
-    double quotient = x * axis->denominator / axis->numerator;
-    return axis->single ? (double)(float)quotient : quotient;
+    return x * axis->denominator / axis->numerator;
 }
 
-/* The length that the scale asks for, which need not be whole. */
+/* The length that the scale asks for, which need not be whole: what ONNX's tests take for align_corners. */
 static double wished_length(const gm_resize_axis *axis)
 {
-    double length = (double)axis->in * axis->numerator / axis->denominator;
-    return axis->single ? (double)(float)length : length;
+    return (double)axis->in * axis->numerator / axis->denominator;
 }
 
 /* The coordinate on the old axis of position i on the new one. */
@@ -26,14 +24,14 @@ static double coordinate_of(gm_resize_coordinate coordinate, const gm_resize_axi
     switch (coordinate) {
     case GM_RESIZE_PYTORCH_HALF_PIXEL:
         return axis->out > 1 ? unscaled(axis, x + 0.5) - 0.5 : 0.0;
-    case GM_RESIZE_HALF_PIXEL_SYMMETRIC:
-        return 0.5 * (double)axis->in * (1.0 - (double)axis->out / wished_length(axis)) + unscaled(axis, x + 0.5) - 0.5;
+    case GM_RESIZE_HALF_PIXEL_SYMMETRIC: /* the middle stays the middle */
+        return unscaled(axis, x + 0.5 - 0.5 * (double)axis->out) + 0.5 * (double)axis->in - 0.5;
     case GM_RESIZE_ALIGN_CORNERS:
         return axis->out > 1 ? x * last / (wished_length(axis) - 1.0) : 0.0;
     case GM_RESIZE_ASYMMETRIC:
         return unscaled(axis, x);
     case GM_RESIZE_CROP:
-        return axis->start * last + (axis->out > 1 ? x * width / (wished_length(axis) - 1.0) : 0.5 * width);
+        return axis->start * last + (axis->out > 1 ? x * width / (double)(axis->out - 1) : 0.5 * width);
     case GM_RESIZE_HALF_ONLY:
         return unscaled(axis, x + 0.5);
     default:

@@ -1,6 +1,8 @@
-/* Resize, Upsample: known results (those of ONNX's reference implementation), shapes, messages, older operator sets. */
+/* Resize, Upsample: known results (those of ONNX's reference implementation), shapes, messages, the fast kernels, older operator
+ * sets. */
 #include "graph/older.h"
 #include "tests/gradcheck.h"
+#include "tests/lower_check.h"
 #include "tests/numbers.h"
 
 #define LINEAR      GRAD_STRING("mode", "linear")
@@ -99,6 +101,10 @@ static const numbers_case results[] = {
      IN("10 [0 1 2 3 4 5 6 7 8 9]", "", "float 1 [0.7]"),
      WITH(ASYMMETRIC, GRAD_STRING("nearest_mode", "floor")),
      .expected = "0 1 2 4 5 7 8"},
+    {.op = "Resize",
+     IN("7 [0 1 2 3 4 5 6]", "", "float 1 [1.5]"),
+     WITH(GRAD_STRING(COORDINATES, "half_pixel_symmetric"), GRAD_STRING("nearest_mode", "ceil")),
+     .expected = "0 1 2 2 3 4 4 5 6 6"},
     /* 7 positions of 3, 6, 9 ...: whole quotients are exact */
     {.op = "Resize",
      IN("3 [0 1 2]", "", "", "int 1 [7]"),
@@ -116,7 +122,8 @@ static const numbers_case results[] = {
 static const numbers_case shapes[] = {
     {.op = "Resize", IN("NxCx4x5", "", "float 4 [1 1 2 0.5]"), .expected = "float[N, C, 8, 2]"},
     {.op = "Resize", IN("Nx3xHxW", "", "float 4 [1 1 2 3]"), .expected = "float[N, 3, 2*H, 3*W]"},
-    {.op = "Resize", IN("Nx3xH", "", "float 3 [1 1 2.5]"), .expected = "float[N, 3, ?]"},
+    {.op = "Resize", IN("Nx3xH", "", "float 3 [1 1 3.14159265]"), .expected = "float[N, 3, ?]"},
+    {.op = "Resize", IN("100", "", "float 1 [3.14159265]"), .expected = "float[314]"},
     {.op = "Resize", IN("Nx3xH", "", "", "int 1 [7]"), WITH(GRAD_INTS("axes", 2)), .expected = "float[N, 3, 7]"},
     {.op = "Resize", IN("NxMx1", "", "", "shape 0"), .expected = "float[N, M, 1]"},
     {.op = "Resize", IN("49", "", "float 1 [0.020408163]"), .expected = "float[1]"},
@@ -232,6 +239,92 @@ START_TEST(Errors)
 }
 END_TEST
 
+/* The fast kernels against the reference, forward and backward, for every layout, mode and number of threads. */
+static const struct {
+    int rank;
+    int64_t dims[5];
+    const char *mode;
+    int64_t sizes[5];
+    int antialias;
+} fast[] = {
+    {4, {2, 16, 5, 7}, "nearest", {2, 16, 10, 14}, 0},
+    {4, {2, 16, 5, 7}, "linear", {2, 16, 10, 14}, 0},
+    {4, {2, 16, 5, 7}, "linear", {2, 16, 3, 20}, 0},
+    {4, {3, 8, 9, 4}, "cubic", {3, 8, 13, 9}, 0},
+    {4, {1, 3, 40, 50}, "linear", {1, 3, 11, 13}, 1},
+    {4, {1, 3, 40, 50}, "cubic", {1, 3, 7, 13}, 1},
+    {4, {1, 3, 40, 50}, "nearest", {1, 3, 7, 13}, 0},
+    {4, {1, 60, 70, 3}, "linear", {1, 90, 100, 3}, 0},
+    {5, {2, 8, 3, 4, 5}, "linear", {2, 8, 6, 7, 9}, 0},
+    {3, {2, 3, 9}, "linear", {2, 3, 9}, 0},
+    {3, {5, 4, 9}, "linear", {7, 6, 2}, 0},
+    {1, {11}, "cubic", {30}, 0},
+    {4, {1, 2, 60, 400}, "linear", {1, 2, 40, 100}, 0},
+    {5, {2, 2, 20, 30, 40}, "linear", {2, 2, 10, 15, 20}, 1},
+    {5, {1, 4, 30, 6, 50}, "cubic", {1, 4, 12, 6, 20}, 0},
+    {2, {3, 300}, "linear", {4, 301}, 0},
+    {4, {1, 1, 90, 200}, "linear", {1, 1, 180, 400}, 0},
+};
+
+static gm_tensor *vector(lower_check *check, gm_type type, int64_t count, const int64_t *values)
+{
+    gm_tensor *tensor = gm_tensor_create(check->pool, type, 1, &count);
+    ck_assert_ptr_nonnull(tensor);
+    for (int64_t i = 0; i < count; i++)
+        gm_set(tensor, i, (double)values[i]);
+    return tensor;
+}
+
+START_TEST(FastKernels)
+{
+    static const int wishes[] = {LOWER_PLAIN, 8, LOWER_LAST, LOWER_ANY};
+    int rank = fast[_i].rank;
+    for (size_t k = 0; k < 2 * GM_COUNT(wishes); k++) {
+        lower_check check;
+        lower_check_begin(&check);
+        gm_tensor *x = lower_random(&check, GM_FLOAT, rank, fast[_i].dims, -1, 1);
+        gm_tensor *dy = lower_random(&check, GM_FLOAT, rank, fast[_i].sizes, -1, 1);
+        gm_tensor *shape = vector(&check, GM_INT64, rank, fast[_i].dims);
+        gm_tensor *sizes = vector(&check, GM_INT64, rank, fast[_i].sizes);
+        gm_attribute attributes[] = {GRAD_STRING("mode", fast[_i].mode), GRAD_INT("antialias", fast[_i].antialias)};
+        int wish[5] = {wishes[k / 2]};
+        check.threads = k % 2 ? 3 : 1;
+        check.constants = 8;
+        lower_check_node(&check, "Resize", (gm_tensor *[]){x, NULL, NULL, sizes}, 4, attributes, 2, 1, wish, 1e-6);
+        ck_assert(check.lowered || memcmp(fast[_i].dims, fast[_i].sizes, sizeof fast[_i].dims) == 0);
+        ck_assert(memcmp(&check.in_want[0], &check.out_layout[0], sizeof check.in_want[0]) == 0);
+        if (rank == 4 && fast[_i].dims[1] == 16 && wishes[k / 2] == 8)
+            ck_assert_int_eq(check.in_want[0].block, 8);
+        check.constants = 2 + 16;
+        lower_check_node(&check, "gmodel.ResizeGrad", (gm_tensor *[]){dy, shape, NULL, NULL, sizes}, 5, attributes, 2,
+                         1, wish, 1e-5);
+        lower_check_end(&check);
+    }
+}
+END_TEST
+
+/* What is extrapolated, also along short and long rows; what is not counted does not spread an infinity. */
+START_TEST(FastFills)
+{
+    for (int axis = 0; axis < 3; axis++) {
+        lower_check check;
+        int64_t at = axis, one = 1, size = 7, dims[] = {6, 5, 4};
+        lower_check_begin(&check);
+        gm_tensor *x = lower_random(&check, GM_FLOAT, 3, dims, -1, 1), *sizes = vector(&check, GM_INT64, one, &size);
+        gm_tensor *roi = vector(&check, GM_FLOAT, 2, (int64_t[]){0, 1});
+        gm_attribute attributes[] = {LINEAR, CROP, GRAD_FLOAT("extrapolation_value", 0.5), GRAD_INTS("axes", 0)};
+        attributes[3].ints = &at;
+        gm_set(roi, 0, -0.3);
+        gm_set(x, 0, INFINITY);
+        check.constants = 2 + 8;
+        lower_check_node(&check, "Resize", (gm_tensor *[]){x, roi, NULL, sizes}, 4, attributes, 4, 1, NULL, 1e-6);
+        ck_assert(check.lowered);
+        ck_assert_double_eq(gm_get(&check.out[0], 0), 0.5);
+        lower_check_end(&check);
+    }
+}
+END_TEST
+
 START_TEST(OlderSets)
 {
     const numbers_case *c = &older[_i].c;
@@ -279,6 +372,8 @@ int main(void)
     tcase_add_loop_test(all, KnownResults, 0, (int)GM_COUNT(results));
     tcase_add_loop_test(all, Shapes, 0, (int)GM_COUNT(shapes));
     tcase_add_loop_test(all, Errors, 0, (int)GM_COUNT(errors));
+    tcase_add_loop_test(all, FastKernels, 0, (int)GM_COUNT(fast));
+    tcase_add_test(all, FastFills);
     tcase_add_loop_test(all, OlderSets, 0, (int)GM_COUNT(older));
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);
