@@ -10,7 +10,7 @@
 
 typedef struct expression {
     const char *text;
-    double values[4]; /* the first of the result */
+    double values[18]; /* the first of the result */
     size_t count;
 } expression;
 
@@ -62,6 +62,9 @@ static const expression expressions[] = {
     {"penalty([[3.0, 4.0], [0.0, 0.0]])", V(10 * (16 + 1) / 2.0)}, /* d |x|^2 / 2 is x, of length 5 and 0 */
     {"penalty_gradient([[3.0, 4.0]])", V(10 * 2 * 4 * 0.6, 10 * 2 * 4 * 0.8)},
     {"penalty_gradient([[0.0, 0.0]])", V(0, 0)}, /* not 0 / 0 */
+    {"doubled([[[[1.0, 3.0]]]])", V(1, 1, 3, 3, 1, 1, 3, 3)},
+    {"smooth([[[[1.0, 3.0]]]])",
+     V(1, 1, 1.66666667, 2.33333333, 3, 3, 1, 1, 1.66666667, 2.33333333, 3, 3, 1, 1, 1.66666667, 2.33333333, 3, 3)},
     {"pooled([[[[1.0, 2.0, 9.0], [3.0, 4.0, 9.0], [9.0, 9.0, 9.0]]]])", V(4)},
 };
 
@@ -72,7 +75,9 @@ static const char *const declarations =
     "function penalty (float[N, D] x) => (float y) {\n"
     "  y = gradient_penalty(0.5 * ReduceSum(x * x, [1]), x)\n}\n"
     "function penalty_gradient (float[N, D] x) => (float[N, D] y) { y = gradient(penalty(x), x) }\n"
-    "function pooled (float[N, C, H, W] x) => (y) { y = MaxPool2d(x) }\n";
+    "function pooled (float[N, C, H, W] x) => (y) { y = MaxPool2d(x) }\n"
+    "function doubled (float[N, C, H, W] x) => (y) { y = Upsample2d(x) }\n"
+    "function smooth (float[N, C, H, W] x) => (y) { y = Upsample2d <3, mode = \"linear\"> (x) }\n";
 
 static gm_context *context;
 
