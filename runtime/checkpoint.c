@@ -61,13 +61,8 @@ static gm_status dense_tensor(const gm_store *store, gm_pool *pool, uint32_t sta
     return GM_OK;
 }
 
-static gm_status write_piece(void *user, const void *data, size_t bytes)
-{
-    return gm_file_write(user, data, bytes);
-}
-
-static gm_status save(const gm_store *store, gm_pool *pool, bool training, const gm_named_tensor *extra,
-                      size_t extra_count, gm_file *file)
+static gm_status fill_container(const gm_store *store, gm_pool *pool, bool training, const gm_named_tensor *extra,
+                                size_t extra_count, gm_container *out)
 {
     const gm_program *program = store->program;
     const gm_entry *main_network =
@@ -75,44 +70,57 @@ static gm_status save(const gm_store *store, gm_pool *pool, bool training, const
     gm_named_tensor *parameters =
         gm_pool_array(pool, program->state_count + program->table_count + 1, sizeof *parameters);
     gm_named_tensor *rest = gm_pool_array(pool, program->state_count + extra_count + 1, sizeof *rest);
-    gm_container container = {.model_name = program->name,
-                              .opset = program->opset,
-                              .sources = program->sources,
-                              .source_count = program->source_count,
-                              .settings = program->settings,
-                              .setting_count = program->setting_count,
-                              .parameters = parameters,
-                              .training = rest,
-                              .view = main_network ? main_network->graph : NULL,
-                              .program = program};
+    *out = (gm_container){.model_name = program->name,
+                          .opset = program->opset,
+                          .sources = program->sources,
+                          .source_count = program->source_count,
+                          .settings = program->settings,
+                          .setting_count = program->setting_count,
+                          .parameters = parameters,
+                          .training = rest,
+                          .view = main_network ? main_network->graph : NULL,
+                          .program = program};
     if (!parameters || !rest)
         return GM_ERROR_MEMORY;
     for (size_t i = 0; i < program->state_count; i++) {
         if (!is_training_state(program->states[i].kind))
-            GM_TRY(dense_tensor(store, pool, (uint32_t)i, &parameters[container.parameter_count++]));
+            GM_TRY(dense_tensor(store, pool, (uint32_t)i, &parameters[out->parameter_count++]));
         else if (training)
-            GM_TRY(dense_tensor(store, pool, (uint32_t)i, &rest[container.training_count++]));
+            GM_TRY(dense_tensor(store, pool, (uint32_t)i, &rest[out->training_count++]));
     }
     for (size_t i = 0; i < program->table_count; i++)
-        GM_TRY(gm_table_store(pool, &program->tables[i], &parameters[container.parameter_count++]));
+        GM_TRY(gm_table_store(pool, &program->tables[i], &parameters[out->parameter_count++]));
     for (size_t i = 0; training && i < extra_count; i++)
-        rest[container.training_count++] = extra[i];
-    return gm_container_stream(store->context, &container, write_piece, file);
+        rest[out->training_count++] = extra[i];
+    return GM_OK;
+}
+
+static gm_status write_piece(void *user, const void *data, size_t bytes)
+{
+    return gm_file_write(user, data, bytes);
+}
+
+static gm_status save_file(const gm_store *store, const gm_container *container, const char *path)
+{
+    gm_file *file = NULL;
+    gm_status status;
+    GM_TRY(gm_file_create(store->context, path, &file));
+    status = gm_container_stream(store->context, container, write_piece, file);
+    if (status == GM_OK)
+        return gm_file_commit(file);
+    gm_file_abandon(file);
+    return status;
 }
 
 gm_status gm_store_save(const gm_store *store, bool training, const gm_named_tensor *extra, size_t extra_count,
-                        const char *path)
+                        const gm_target *target)
 {
-    gm_file *file = NULL;
     gm_pool *pool = gm_pool_create(store->context);
-    gm_status status = pool ? gm_file_create(store->context, path, &file) : GM_ERROR_MEMORY;
-    if (status == GM_OK) {
-        status = save(store, pool, training, extra, extra_count, file);
-        if (status == GM_OK)
-            status = gm_file_commit(file);
-        else
-            gm_file_abandon(file);
-    }
+    gm_container container;
+    gm_status status = pool ? fill_container(store, pool, training, extra, extra_count, &container) : GM_ERROR_MEMORY;
+    if (status == GM_OK)
+        status = target->path ? save_file(store, &container, target->path)
+                              : gm_container_encode(store->context, &container, target->data_out, target->bytes_out);
     gm_pool_destroy(pool);
     return status;
 }

@@ -26,6 +26,11 @@ const char *gm_version(void)
     return "0.1.0";
 }
 
+int gm_version_number(void)
+{
+    return 100;
+}
+
 const char *gm_status_name(gm_status status)
 {
     size_t index = (size_t)status;
@@ -102,7 +107,7 @@ gm_status gm_context_create(const gm_context_options *options, gm_context **cont
         memcpy(&ours, options, size < sizeof ours ? size : sizeof ours);
         ours.struct_size = sizeof ours;
     }
-    if ((ours.allocate == NULL) != (ours.release == NULL) || ours.threads < 0 || ours.threads > MAX_THREADS)
+    if ((ours.allocate == NULL) != (ours.release == NULL) || ours.threads < -1 || ours.threads > MAX_THREADS)
         return GM_ERROR_ARGUMENT;
     if (ours.allocate == NULL) {
         ours.allocate = default_allocate;
@@ -112,6 +117,8 @@ gm_status gm_context_create(const gm_context_options *options, gm_context **cont
         int processors = omp_get_num_procs();
         ours.threads = processors < 1 ? 1 : processors > MAX_THREADS ? MAX_THREADS : processors;
     }
+    if (ours.threads < 0)
+        ours.threads = omp_get_max_threads() > MAX_THREADS ? MAX_THREADS : omp_get_max_threads();
     gm_context *context = ours.allocate(sizeof *context, ours.user);
     if (context == NULL)
         return GM_ERROR_MEMORY;

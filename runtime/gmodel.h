@@ -97,6 +97,7 @@ typedef struct gm_tensor_view {
 /* ---- Library ---------------------------------------------------------------------------------------------------- */
 
 GM_API const char *gm_version(void);         /* "0.1.0" */
+GM_API int gm_version_number(void);          /* major * 10000 + minor * 100 + patch */
 GM_API const char *gm_compute_version(void); /* "oneDNN 2.6.3, avx512" : the library that computes and what it uses */
 GM_API const char *gm_status_name(gm_status status);
 
@@ -110,7 +111,7 @@ typedef struct gm_context_options {
     /* One line of news, without newline; may be NULL. */
     void (*log)(const char *line, void *user);
     void *user;
-    int threads; /* 0: one per processor */
+    int threads; /* 0: one per processor; -1: as many as OpenMP gives the caller's thread now (OMP_NUM_THREADS) */
     /* 1: convolutions by direct methods only. 0: also by transforms (Winograd), which are faster and differ from the exact
      * result by about 5e-6 of its root mean square instead of 1e-6. */
     int direct_math;
@@ -212,6 +213,8 @@ GM_API gm_status gm_describe_operators(gm_context *context, void (*write)(const 
 
 /* Writes a binary .gmodel: whole or not at all. */
 GM_API gm_status gm_model_save(const gm_model *model, const char *path);
+/* The same bytes in memory, which the caller gives back with gm_release. */
+GM_API gm_status gm_model_save_memory(const gm_model *model, void **data_out, size_t *bytes_out);
 
 /* The four kinds of files that hold a model. */
 typedef enum gm_file_kind { GM_FILE_BINARY, GM_FILE_TEXT, GM_FILE_ONNX, GM_FILE_ONNX_TEXT } gm_file_kind;
@@ -253,6 +256,7 @@ typedef struct gm_session_options {
     /* Sizes of named dimensions (gm_model_input tells which there are). Kept only during the call. */
     const gm_dimension *dimensions;
     size_t dimension_count;
+    int caller_arena; /* 1: gm_session_bind_arena gives the memory of intermediate values; none is allocated */
 } gm_session_options;
 
 GM_API void gm_session_options_default(gm_session_options *options, size_t struct_size);
@@ -271,6 +275,14 @@ GM_API gm_status gm_session_output(const gm_session *session, size_t index, gm_t
 GM_API gm_status gm_session_bind_input(gm_session *session, const char *name, const void *data, size_t bytes);
 GM_API gm_status gm_session_bind_output(gm_session *session, const char *name, void *data, size_t bytes);
 GM_API gm_status gm_session_run(gm_session *session);
+/* Plans the network for other sizes (as in gm_session_options), or takes the plan that this session had made for them: the
+ * last 8 are kept, and share one arena. Views of inputs and outputs are to be asked anew; what was bound is bound no more.
+ * After a failure the session is as it was. */
+GM_API gm_status gm_session_resize(gm_session *session, int64_t batch, const gm_dimension *dimensions,
+                                   size_t dimension_count);
+/* The memory of intermediate values, of a session that was made with caller_arena: 64-byte aligned, gm_plan_info.arena_bytes
+ * at least, valid until the session is destroyed or bound anew. Sessions that do not run at the same time may share one. */
+GM_API gm_status gm_session_bind_arena(gm_session *session, void *memory, size_t bytes);
 
 /* ---- Measurements of a plan, for sessions and steps --------------------------------------------------------------- */
 
@@ -337,6 +349,9 @@ GM_API gm_status gm_trainer_gradient_norm(const gm_trainer *trainer, const char 
 
 /* A checkpoint: parameters, slots, counters, position. Whole or not at all. */
 GM_API gm_status gm_trainer_save(const gm_trainer *trainer, const char *path);
+/* The same bytes in memory, which the caller gives back with gm_release. gm_model_load_memory makes a model of them, with the
+ * parameters as they are now: so another thread can run what is still being trained. */
+GM_API gm_status gm_trainer_save_memory(const gm_trainer *trainer, void **data_out, size_t *bytes_out);
 
 /* Plan and profile of a step, as for sessions. The step is planned if it was not yet. */
 GM_API gm_status gm_trainer_plan(gm_trainer *trainer, const char *step, gm_plan_info *info_out);

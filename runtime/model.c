@@ -258,8 +258,18 @@ void gm_model_destroy(gm_model *model)
 
 gm_status gm_model_save(const gm_model *model, const char *path)
 {
+    if (!path)
+        return gm_fail(model->context, GM_ERROR_ARGUMENT, "gm_model_save: the path is NULL");
     gm_clear_message(model->context);
-    return gm_store_save(model->store, false, NULL, 0, path);
+    return gm_store_save(model->store, false, NULL, 0, &(gm_target){.path = path});
+}
+
+gm_status gm_model_save_memory(const gm_model *model, void **data_out, size_t *bytes_out)
+{
+    if (!data_out || !bytes_out)
+        return gm_fail(model->context, GM_ERROR_ARGUMENT, "gm_model_save_memory: an argument is NULL");
+    gm_clear_message(model->context);
+    return gm_store_save(model->store, false, NULL, 0, &(gm_target){NULL, data_out, bytes_out});
 }
 
 /* --- What is in it

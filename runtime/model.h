@@ -26,10 +26,16 @@ gm_status gm_export_memory(const gm_model *model, const char *network, gm_pool *
 /* Fills `store` from the tensors of a container; every parameter and buffer of the program must be there with its
  * shape. The training part too when `training`. name: the file, for messages. */
 gm_status gm_store_restore(gm_store *store, const gm_container *container, bool training, const char *name);
+/* Where a model is written: a file, or (path NULL) memory that gm_free gives back. */
+typedef struct gm_target {
+    const char *path;
+    void **data_out;
+    size_t *bytes_out;
+} gm_target;
 /* Writes the program's text and the store's tensors, whole or not at all: those of training and `extra` only when
  * `training`. */
 gm_status gm_store_save(const gm_store *store, bool training, const gm_named_tensor *extra, size_t extra_count,
-                        const char *path);
+                        const gm_target *target);
 const gm_named_tensor *gm_find_tensor(const gm_named_tensor *tensors, size_t count, const char *name); /* NULL: none */
 /* The values that pictures of this model span: the declared range of the first picture field, else [-1, 1]. */
 void gm_program_picture_range(const gm_program *program, double *low_out, double *high_out);

@@ -603,6 +603,7 @@ gm_status gm_plan_create(gm_context *context, const gm_graph *graph, gm_store *s
         plan->pool = pool;
         plan->store = store;
         plan->reference = options->reference;
+        plan->without_arena = options->without_arena;
         plan->stale = true;
         gm_clear_message(context);
         status = make_plan(plan, graph, options);
@@ -628,6 +629,7 @@ void gm_plan_destroy(gm_plan *plan)
         if (plan->buffers[i].root == i &&
             (plan->buffers[i].place == GM_PLACE_INPUT || plan->buffers[i].place == GM_PLACE_OUTPUT))
             gm_free(plan->context, plan->buffers[i].pointer);
-    gm_free(plan->context, plan->arena);
+    if (!plan->without_arena)
+        gm_free(plan->context, plan->arena);
     gm_pool_destroy(plan->pool);
 }

@@ -16,6 +16,7 @@ typedef struct gm_plan_options {
     const char *const *fed; /* random draws that become inputs, by path */
     size_t fed_count;
     bool reference;
+    bool without_arena;                  /* gm_plan_bind_arena gives one before the first run */
     bool expose_draws;                   /* random draws become outputs too, named "draw.<path>" */
     const gm_gradient_record *gradients; /* gradients whose L2 norms become outputs named "gradient.<state path>" */
     size_t gradient_count;
@@ -38,6 +39,10 @@ int64_t gm_plan_find_output(const gm_plan *plan, const char *name);
 /* NULL goes back to the plan's own memory. */
 void gm_plan_bind_input(gm_plan *plan, size_t index, const void *data);
 void gm_plan_bind_output(gm_plan *plan, size_t index, void *data);
+
+/* Memory of gm_plan_info.arena_bytes at least, 64-byte aligned; NULL: none. Nothing in it outlives a run, so that plans that do
+ * not run at the same time may share it. Only for plans that were made without one. */
+void gm_plan_bind_arena(gm_plan *plan, void *memory);
 
 gm_status gm_plan_run(gm_plan *plan, uint64_t seed, uint64_t run, bool override_seeds);
 /* The same for the examples row ... row + batch - 1 of many: random draws go on where those of the examples before ended,

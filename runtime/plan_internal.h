@@ -64,6 +64,7 @@ struct gm_plan {
     struct gm_reordered *reordered; /* (buffer, layout) -> buffer: reorders made so far */
     size_t reordered_count, reordered_capacity;
     unsigned char *arena;
+    bool without_arena; /* it is the caller's */
     size_t arena_bytes, max_alive_bytes, reorders;
     bool stale; /* pointers must be resolved before the next run */
     bool profiling;

@@ -98,6 +98,8 @@ static gm_status place_arena(gm_plan *plan)
         return gm_fail(plan->context, GM_ERROR_MEMORY,
                        "%s needs %zu bytes for intermediate values, but this machine has %zu; take a smaller batch",
                        plan->graph->name, plan->arena_bytes, machine_bytes());
+    if (plan->without_arena)
+        return GM_OK;
     plan->arena = gm_alloc(plan->context, plan->arena_bytes + 1);
     if (!plan->arena)
         return gm_fail(plan->context, GM_ERROR_MEMORY,

@@ -112,6 +112,12 @@ void gm_plan_bind_output(gm_plan *plan, size_t index, void *data)
     bind(plan, plan->output_buffer[index], data);
 }
 
+void gm_plan_bind_arena(gm_plan *plan, void *memory)
+{
+    plan->arena = memory;
+    plan->stale = true;
+}
+
 /* --- Running
  * ------------------------------------------------------------------------------------------------------------- */
 
@@ -160,6 +166,9 @@ gm_status gm_plan_run_rows(gm_plan *plan, uint64_t seed, uint64_t run, bool over
                                      .row = row,
                                      .batch = batch};
     gm_status status;
+    if (!plan->arena && plan->arena_bytes)
+        return gm_fail(plan->context, GM_ERROR_ARGUMENT, "%s has no arena: it needs %zu bytes", plan->graph->name,
+                       plan->arena_bytes);
     if (plan->stale)
         resolve(plan);
 #ifdef _OPENMP

@@ -6,14 +6,30 @@
 #include <string.h>
 
 #define GM_MAX_SIZES 32
+#define GM_MAX_PLANS 8
+
+typedef struct sizes {
+    gm_binding bindings[GM_MAX_SIZES];
+    size_t count;
+} sizes;
+
+typedef struct planned {
+    gm_plan *plan; /* NULL: a free place */
+    sizes sizes;
+    uint64_t used; /* when, in calls of gm_session_resize */
+} planned;
 
 struct gm_session {
     gm_context *context;
     gm_model *model;
-    gm_store *store; /* a view of the model's, with copies in the layouts that the plan wants */
-    gm_plan *plan;
-    uint64_t seed, run;
-    bool override_seeds;
+    const gm_graph *graph;
+    gm_store *store; /* a view of the model's, with copies in the layouts that the first plan wants */
+    planned plans[GM_MAX_PLANS];
+    gm_plan *plan;      /* the one at work */
+    void *arena;        /* of all plans */
+    size_t arena_bytes; /* that it has */
+    uint64_t resizes, seed, run;
+    bool override_seeds, reference, caller_arena;
 };
 
 const char *gm_compute_version(void)
@@ -28,11 +44,6 @@ void gm_session_options_default(gm_session_options *options, size_t struct_size)
 }
 
 /* --- Sizes of dimensions --- */
-
-typedef struct sizes {
-    gm_binding bindings[GM_MAX_SIZES];
-    size_t count;
-} sizes;
 
 static bool has_size(const sizes *s, gm_dim symbol)
 {
@@ -58,13 +69,13 @@ static gm_dim symbol_named(const gm_graph *graph, const char *name, gm_spelling 
     return 0;
 }
 
-static gm_status add_sizes(const gm_graph *graph, const gm_session_options *options, sizes *s)
+static gm_status add_sizes(const gm_graph *graph, const gm_dimension *dimensions, size_t count, sizes *s)
 {
-    if (options->dimension_count > GM_MAX_SIZES - 1)
+    if (count > GM_MAX_SIZES - 2)
         return gm_fail(graph->context, GM_ERROR_ARGUMENT, "a session takes sizes of at most %d dimensions",
-                       GM_MAX_SIZES - 1);
-    for (size_t i = 0; i < options->dimension_count; i++) {
-        const gm_dimension *given = &options->dimensions[i];
+                       GM_MAX_SIZES - 2);
+    for (size_t i = 0; i < count; i++) {
+        const gm_dimension *given = &dimensions[i];
         gm_spelling spelling;
         gm_dim symbol;
         gm_spelling_init(&spelling, given->name ? given->name : "");
@@ -108,6 +119,114 @@ static gm_status check_sizes(const gm_graph *graph, const sizes *s)
     return GM_OK;
 }
 
+/* Everything that a plan must know of sizes: those given, the batch, N. */
+static gm_status read_sizes(const gm_graph *graph, int64_t batch, const gm_dimension *dimensions, size_t count,
+                            sizes *s)
+{
+    gm_dim n = gm_dim_symbol(graph->symbols, "N");
+    s->count = 0;
+    if (batch < 0)
+        return gm_fail(graph->context, GM_ERROR_ARGUMENT, "a batch of %lld is not possible", (long long)batch);
+    GM_TRY(add_sizes(graph, dimensions, dimensions ? count : 0, s));
+    add_batch(graph, batch ? batch : 1, s);
+    GM_TRY(check_sizes(graph, s));
+    if (!has_size(s, n))
+        s->bindings[s->count++] = (gm_binding){n, batch ? batch : 1};
+    return GM_OK;
+}
+
+/* --- Plans --- */
+
+static planned *find_plan(gm_session *session, const sizes *wanted)
+{
+    for (size_t i = 0; i < GM_MAX_PLANS; i++) {
+        planned *p = &session->plans[i];
+        bool same = p->plan && p->sizes.count == wanted->count;
+        for (size_t k = 0; same && k < wanted->count; k++)
+            same = p->sizes.bindings[k].symbol == wanted->bindings[k].symbol &&
+                   p->sizes.bindings[k].value == wanted->bindings[k].value;
+        if (same)
+            return p;
+    }
+    return NULL;
+}
+
+/* A free place, or that of the plan which was not used for longest. */
+static planned *oldest_place(gm_session *session)
+{
+    planned *oldest = NULL;
+    for (size_t i = 0; i < GM_MAX_PLANS; i++) {
+        planned *p = &session->plans[i];
+        if (!p->plan)
+            return p;
+        if (p->plan != session->plan && (!oldest || p->used < oldest->used))
+            oldest = p;
+    }
+    return oldest;
+}
+
+static size_t arena_bytes_of(const gm_plan *plan)
+{
+    gm_plan_info info;
+    gm_plan_info_of(plan, &info);
+    return info.arena_bytes;
+}
+
+/* Gives the plan the session's arena, which grows for it where it is the session's own. */
+static gm_status give_arena(gm_session *session, gm_plan *plan)
+{
+    size_t needed = arena_bytes_of(plan);
+    void *larger;
+    if (needed > session->arena_bytes && !session->caller_arena) {
+        larger = gm_alloc(session->context, needed);
+        if (!larger)
+            return gm_fail(session->context, GM_ERROR_MEMORY,
+                           "'%s' needs %zu bytes for intermediate values, which cannot be had", session->graph->name,
+                           needed);
+        gm_free(session->context, session->arena);
+        session->arena = larger;
+        session->arena_bytes = needed;
+        for (size_t i = 0; i < GM_MAX_PLANS; i++)
+            if (session->plans[i].plan)
+                gm_plan_bind_arena(session->plans[i].plan, larger);
+    }
+    gm_plan_bind_arena(plan, needed <= session->arena_bytes ? session->arena : NULL);
+    return GM_OK;
+}
+
+static void unbind_all(gm_plan *plan)
+{
+    for (size_t i = 0; i < gm_plan_input_count(plan); i++)
+        gm_plan_bind_input(plan, i, NULL);
+    for (size_t i = 0; i < gm_plan_output_count(plan); i++)
+        gm_plan_bind_output(plan, i, NULL);
+}
+
+static gm_status take_plan(gm_session *session, const sizes *wanted)
+{
+    planned *place = find_plan(session, wanted);
+    gm_plan_options options = {
+        .sizes = wanted->bindings, .size_count = wanted->count, .reference = session->reference, .without_arena = true};
+    gm_plan *plan = NULL;
+    gm_status status;
+    if (!place) {
+        GM_TRY(gm_plan_create(session->context, session->graph, session->store, &options, &plan));
+        status = give_arena(session, plan);
+        if (status != GM_OK) {
+            gm_plan_destroy(plan);
+            return status;
+        }
+        place = oldest_place(session);
+        gm_plan_destroy(place->plan);
+        *place = (planned){.plan = plan, .sizes = *wanted};
+    }
+    unbind_all(place->plan);
+    GM_TRY(give_arena(session, place->plan));
+    place->used = ++session->resizes;
+    session->plan = place->plan;
+    return GM_OK;
+}
+
 gm_status gm_session_create(const gm_model *model, const char *name, const gm_session_options *options,
                             gm_session **session_out)
 {
@@ -115,34 +234,27 @@ gm_status gm_session_create(const gm_model *model, const char *name, const gm_se
     const gm_graph *graph = NULL;
     gm_session *session;
     gm_status status;
-    sizes s = {.count = 0};
+    sizes s;
     if (!model || !session_out)
         return GM_ERROR_ARGUMENT;
     GM_TRY(gm_options_take(model->context, "gm_session_options", options,
                            offsetof(gm_session_options, training) + sizeof own.training, &own, sizeof own));
-    if (own.batch < 0)
-        return gm_fail(model->context, GM_ERROR_ARGUMENT, "a batch of %lld is not possible", (long long)own.batch);
     GM_TRY(gm_model_graph(model, name, own.training != 0, &graph));
-    GM_TRY(add_sizes(graph, &own, &s));
-    add_batch(graph, own.batch ? own.batch : 1, &s);
-    GM_TRY(check_sizes(graph, &s));
+    GM_TRY(read_sizes(graph, own.batch, own.dimensions, own.dimension_count, &s));
     session = gm_alloc(model->context, sizeof *session);
     if (!session)
         return GM_ERROR_MEMORY;
     session->context = model->context;
     session->model = (gm_model *)(uintptr_t)model;
+    session->graph = graph;
     session->seed = own.has_seed ? own.seed : model->seed;
     session->override_seeds = own.has_seed != 0;
+    session->reference = own.reference != 0;
+    session->caller_arena = own.caller_arena != 0;
     session->model->users++;
-    gm_plan_options plan_options = {.batch = has_size(&s, gm_dim_symbol(graph->symbols, "N")) ? 0
-                                             : own.batch                                      ? own.batch
-                                                                                              : 1,
-                                    .sizes = s.bindings,
-                                    .size_count = s.count,
-                                    .reference = own.reference != 0};
     status = gm_store_view(model->store, &session->store);
     if (status == GM_OK)
-        status = gm_plan_create(model->context, graph, session->store, &plan_options, &session->plan);
+        status = take_plan(session, &s);
     if (status != GM_OK) {
         gm_session_destroy(session);
         return status;
@@ -151,12 +263,42 @@ gm_status gm_session_create(const gm_model *model, const char *name, const gm_se
     return GM_OK;
 }
 
+gm_status gm_session_resize(gm_session *session, int64_t batch, const gm_dimension *dimensions, size_t dimension_count)
+{
+    sizes s;
+    if (!session)
+        return GM_ERROR_ARGUMENT;
+    gm_clear_message(session->context);
+    GM_TRY(read_sizes(session->graph, batch, dimensions, dimension_count, &s));
+    return take_plan(session, &s);
+}
+
+gm_status gm_session_bind_arena(gm_session *session, void *memory, size_t bytes)
+{
+    size_t needed = arena_bytes_of(session->plan);
+    if (!session->caller_arena)
+        return gm_fail(session->context, GM_ERROR_ARGUMENT,
+                       "the session has an arena of its own: ask for caller_arena");
+    if (memory && (bytes < needed || (uintptr_t)memory % 64))
+        return gm_fail(session->context, GM_ERROR_ARGUMENT,
+                       "the arena must have %zu bytes, aligned to 64, found %zu at %p", needed, bytes, memory);
+    session->arena = memory;
+    session->arena_bytes = memory ? bytes : 0;
+    for (size_t i = 0; i < GM_MAX_PLANS; i++)
+        if (session->plans[i].plan)
+            gm_plan_bind_arena(session->plans[i].plan, NULL);
+    return give_arena(session, session->plan);
+}
+
 void gm_session_destroy(gm_session *session)
 {
     if (!session)
         return;
-    gm_plan_destroy(session->plan);
+    for (size_t i = 0; i < GM_MAX_PLANS; i++)
+        gm_plan_destroy(session->plans[i].plan);
     gm_store_destroy(session->store);
+    if (!session->caller_arena)
+        gm_free(session->context, session->arena);
     session->model->users--;
     gm_free(session->context, session);
 }

@@ -549,16 +549,30 @@ static gm_status extra_tensors(const gm_trainer *trainer, gm_pool *pool, gm_name
     return GM_OK;
 }
 
-gm_status gm_trainer_save(const gm_trainer *trainer, const char *path)
+static gm_status save(const gm_trainer *trainer, const gm_target *target)
 {
     gm_pool *pool = gm_pool_create(trainer->context);
     gm_named_tensor *extra;
     size_t count;
     gm_status status = pool ? extra_tensors(trainer, pool, &extra, &count) : GM_ERROR_MEMORY;
     if (status == GM_OK)
-        status = gm_store_save(trainer->store, true, extra, count, path);
+        status = gm_store_save(trainer->store, true, extra, count, target);
     gm_pool_destroy(pool);
     return status;
+}
+
+gm_status gm_trainer_save(const gm_trainer *trainer, const char *path)
+{
+    if (!path)
+        return gm_fail(trainer->context, GM_ERROR_ARGUMENT, "gm_trainer_save: the path is NULL");
+    return save(trainer, &(gm_target){.path = path});
+}
+
+gm_status gm_trainer_save_memory(const gm_trainer *trainer, void **data_out, size_t *bytes_out)
+{
+    if (!data_out || !bytes_out)
+        return gm_fail(trainer->context, GM_ERROR_ARGUMENT, "gm_trainer_save_memory: an argument is NULL");
+    return save(trainer, &(gm_target){NULL, data_out, bytes_out});
 }
 
 /* A run goes on with the seed and the batch that it began with; asking for others is a mistake. */

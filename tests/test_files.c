@@ -115,7 +115,7 @@ START_TEST(one_allocator_function_alone_is_refused)
     options.allocate = context->options.allocate;
     ck_assert_int_eq(gm_context_create(&options, &other), GM_ERROR_ARGUMENT);
     gm_context_options_default(&options, sizeof options);
-    options.threads = -1;
+    options.threads = -2;
     ck_assert_int_eq(gm_context_create(&options, &other), GM_ERROR_ARGUMENT);
 }
 END_TEST
