@@ -236,6 +236,7 @@ typedef struct gm_ast_onnx {
     gm_ast_graph *graph;
     gm_ast_declaration *functions; /* kind FUNCTION: domain and opset_import in header, overload in text */
     size_t function_count;
+    bool external; /* the elements of some tensors lay in other files */
 } gm_ast_onnx;
 
 typedef struct gm_ast_file {

@@ -10,6 +10,15 @@ typedef struct gm_named_tensor {
     const gm_tensor *tensor;
 } gm_named_tensor;
 
+/* A second file for the elements of large tensors. */
+typedef struct gm_external {
+    const char *location; /* the file's name, as the model says it */
+    size_t threshold;     /* tensors of at least so many bytes go there */
+    gm_status (*write)(void *user, const void *data, size_t bytes);
+    void *user;
+    uint64_t offset; /* bytes written */
+} gm_external;
+
 typedef struct gm_container {
     const char *model_name;
     int64_t opset;
@@ -23,8 +32,13 @@ typedef struct gm_container {
     gm_named_tensor *training;
     size_t training_count;
     const gm_graph *view;      /* write: the main network in inference mode (symbolic); NULL: an empty graph */
+    bool is_external;          /* read: the elements of some tensors lay in other files */
+    gm_external *external;     /* write: NULL: everything lies in the model; only for gm_container_stream */
     const gm_program *program; /* write: names of the state entries that `view` uses; NULL with view NULL */
 } gm_container;
+
+/* A model of one file has fewer bytes than protobuf's readers take; this much is left for what is no tensor. */
+#define GM_CONTAINER_MAX_TENSOR_BYTES ((size_t)INT32_MAX - ((size_t)64 << 20))
 
 /* Serializes into memory from the context's allocator (gm_free). */
 gm_status gm_container_encode(gm_context *context, const gm_container *container, void **data_out, size_t *bytes_out);

@@ -52,19 +52,19 @@ bool gm_name_set_has(const gm_name_set *set, const char *name)
 
 /* --- Arrays -------------------------------------------------------------------------------------------------------- */
 
-bool gm_onnx_tensor_bytes(gm_type type, size_t rank, const int64_t *dims, size_t *bytes_out)
+bool gm_onnx_tensor_bytes(gm_type type, size_t rank, const int64_t *dims, size_t most, size_t *bytes_out)
 {
     size_t bytes = gm_type_bytes(type);
     bool empty = false;
     if (bytes == 0)
         return false;
     for (size_t i = 0; i < rank; i++) {
-        if (dims[i] < 0 || dims[i] > GM_ONNX_MAX_BYTES)
+        if (dims[i] < 0 || (size_t)dims[i] > most)
             return false;
         empty |= dims[i] == 0;
     }
     for (size_t i = 0; i < rank && !empty; i++) {
-        if ((size_t)dims[i] > GM_ONNX_MAX_BYTES / bytes)
+        if ((size_t)dims[i] > most / bytes)
             return false;
         bytes *= (size_t)dims[i];
     }
@@ -118,7 +118,8 @@ static Onnx__TensorProto without_data(const Onnx__TensorProto *tensor)
     Onnx__TensorProto bare = *tensor;
     bare.n_float_data = bare.n_int32_data = bare.n_string_data = 0;
     bare.n_int64_data = bare.n_double_data = bare.n_uint64_data = 0;
-    bare.has_raw_data = 0;
+    bare.has_raw_data = bare.has_data_location = 0;
+    bare.n_external_data = 0;
     return bare;
 }
 

@@ -29,8 +29,8 @@ typedef struct gm_name_set {
 gm_status gm_name_set_add(gm_name_set *set, const char *name, bool *added_out);
 bool gm_name_set_has(const gm_name_set *set, const char *name);
 
-/* Bytes of a dense array; false: negative dimension, unknown or non-numeric type, or more than GM_ONNX_MAX_BYTES. */
-bool gm_onnx_tensor_bytes(gm_type type, size_t rank, const int64_t *dims, size_t *bytes_out);
+/* Bytes of a dense array; false: negative dimension, unknown or non-numeric type, or more bytes than `most`. */
+bool gm_onnx_tensor_bytes(gm_type type, size_t rank, const int64_t *dims, size_t most, size_t *bytes_out);
 /* raw_data is little-endian: turns numbers of `size` bytes from or into the machine's order. */
 bool gm_onnx_is_little_endian(void);
 void gm_onnx_swap_bytes(void *data, size_t bytes, size_t size);
@@ -42,7 +42,14 @@ gm_status gm_onnx_unpack(gm_pool *pool, const void *data, size_t bytes, const ch
 /* A tensor of a message that was unpacked into `pool`, where its bytes stay. `file` is for messages. */
 gm_status gm_onnx_read_tensor(gm_pool *pool, const char *file, const Onnx__TensorProto *proto, gm_tensor **tensor_out);
 
-/* The digest of a view: 64-bit FNV-1a over the graph, its initializers without their data, and the functions. */
+/* The `bytes` of a tensor that lies in another file, beside or below `file`, in `pool` (graph/onnx_external.c). */
+gm_status gm_onnx_read_external(gm_pool *pool, const char *file, const Onnx__TensorProto *proto, size_t bytes,
+                                void **data_out);
+/* Puts the elements of a tensor there; `proto` says where then. */
+gm_status gm_onnx_write_external(gm_pool *pool, gm_external *external, const void *data, size_t bytes,
+                                 Onnx__TensorProto *proto);
+
+/* The digest of a view: 64-bit FNV-1a over the graph, its initializers without their data (or where it lies), and the functions. */
 gm_status gm_onnx_digest(gm_context *context, const Onnx__GraphProto *graph, Onnx__FunctionProto *const *functions,
                          size_t function_count, char digest_out[GM_ONNX_DIGEST_TEXT]);
 

@@ -251,12 +251,22 @@ static gm_status take_strings(reader *r, const Onnx__TensorProto *proto, gm_tens
     return GM_OK;
 }
 
+static gm_status take_external(reader *r, const Onnx__TensorProto *proto, size_t bytes, gm_tensor *tensor)
+{
+    GM_TRY(gm_onnx_read_external(r->pool, r->name, proto, bytes, &tensor->data));
+    if (!gm_onnx_is_little_endian())
+        gm_onnx_swap_bytes(tensor->data, bytes, gm_type_bytes(tensor->type));
+    return GM_OK;
+}
+
 static gm_status take_data(reader *r, const Onnx__TensorProto *proto, gm_tensor *tensor)
 {
+    bool external = proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
     size_t bytes, used = 0;
-    if (tensor->type == GM_STRING)
+    if (tensor->type == GM_STRING && !external)
         return take_strings(r, proto, tensor);
-    if (!gm_onnx_tensor_bytes(tensor->type, proto->n_dims, proto->dims, &bytes))
+    if (!gm_onnx_tensor_bytes(tensor->type, proto->n_dims, proto->dims, external ? INT64_MAX : GM_ONNX_MAX_BYTES,
+                              &bytes))
         return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has a shape that no file holds", r->name,
                        label(proto));
     used += proto->n_float_data > 0;
@@ -268,6 +278,11 @@ static gm_status take_data(reader *r, const Onnx__TensorProto *proto, gm_tensor 
     used += proto->has_raw_data && proto->raw_data.len > 0;
     if (used > 1)
         return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has its elements twice", r->name, label(proto));
+    if (used && external)
+        return gm_fail(r->context, GM_ERROR_MODEL, "%s: tensor '%s' has its elements here and in another file", r->name,
+                       label(proto));
+    if (external)
+        return take_external(r, proto, bytes, tensor);
     if (used == 1 && proto->raw_data.len == 0)
         return copy_typed_data(r, proto, bytes, tensor);
     if (proto->raw_data.len != bytes)
@@ -300,10 +315,9 @@ static gm_status read_tensor(reader *r, const Onnx__TensorProto *proto, gm_tenso
     if (proto->n_dims > GM_MAX_RANK)
         return gm_fail(r->context, GM_ERROR_UNSUPPORTED, "%s: tensor '%s' has %zu dimensions, at most %d are supported",
                        r->name, label(proto), proto->n_dims, GM_MAX_RANK);
-    if (proto->n_external_data || proto->segment ||
-        (proto->has_data_location && proto->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT))
+    if (proto->segment)
         return gm_fail(r->context, GM_ERROR_UNSUPPORTED,
-                       "%s: tensor '%s' lies in another file: store it inside the model", r->name, label(proto));
+                       "%s: tensor '%s' is stored in segments, which is not supported", r->name, label(proto));
     tensor->type = (gm_type)proto->data_type;
     tensor->rank = (int)proto->n_dims;
     for (size_t i = 0; i < proto->n_dims; i++)
@@ -359,6 +373,7 @@ static gm_status read_initializers(reader *r, const Onnx__GraphProto *graph, gm_
             return gm_fail(r->context, GM_ERROR_UNSUPPORTED, "%s: tensor '%s' has type %d, which is not supported",
                            r->name, proto->name, GM_STRING);
         tensors[i] = (gm_named_tensor){proto->name, tensor};
+        r->container->is_external |= proto->n_external_data > 0;
     }
     *tensors_out = tensors;
     *count_out = graph->n_initializer;

@@ -14,6 +14,7 @@ typedef struct builder {
     gm_context *context;
     gm_location where; /* the file; a binary has no lines */
     int depth;
+    bool external; /* a tensor lay in another file */
 } builder;
 
 static void *make(builder *b, size_t count, size_t bytes)
@@ -171,6 +172,7 @@ static gm_status tensor(builder *b, const Onnx__TensorProto *from, gm_ast_expres
         made->part_count = 1;
     }
     GM_TRY(gm_onnx_read_tensor(b->pool, b->where.file, from, &made->tensor));
+    b->external |= from->n_external_data > 0;
     return tensor_type(b, made->tensor, &made->type);
 }
 
@@ -494,6 +496,7 @@ gm_status gm_onnx_tree(gm_pool *pool, const void *data, size_t bytes, const char
     GM_TRY(graph(&b, model->graph, &onnx->graph));
     for (; onnx->function_count < model->n_functions; onnx->function_count++)
         GM_TRY(function(&b, model->functions[onnx->function_count], &onnx->functions[onnx->function_count]));
+    onnx->external = b.external;
     file->name = name;
     file->onnx = onnx;
     *file_out = file;

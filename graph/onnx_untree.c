@@ -8,6 +8,7 @@ typedef struct builder {
     gm_pool *pool;
     gm_context *context;
     const char *file;
+    gm_external *external; /* NULL: none */
 } builder;
 
 static void *make(builder *b, const ProtobufCMessageDescriptor *type)
@@ -63,7 +64,7 @@ static gm_status tensor(builder *b, const char *name, const gm_ast_expression *f
     size_t bytes;
     if (!proto)
         return GM_ERROR_MEMORY;
-    if (!data || !gm_onnx_tensor_bytes(data->type, (size_t)data->rank, data->dims, &bytes))
+    if (!data || !gm_onnx_tensor_bytes(data->type, (size_t)data->rank, data->dims, INT64_MAX, &bytes))
         return refuse(b, from->where, "a tensor of this kind");
     proto->name = name ? text_of(name) : NULL;
     proto->n_dims = (size_t)data->rank;
@@ -77,6 +78,8 @@ static gm_status tensor(builder *b, const char *name, const gm_ast_expression *f
             return GM_ERROR_MEMORY;
         gm_onnx_swap_bytes(proto->raw_data.data, bytes, gm_type_bytes(data->type));
     }
+    if (proto->dims && b->external && bytes >= b->external->threshold)
+        return gm_onnx_write_external(b->pool, b->external, proto->raw_data.data, bytes, proto);
     return proto->dims ? GM_OK : GM_ERROR_MEMORY;
 }
 
@@ -371,9 +374,10 @@ static gm_status function(builder *b, const gm_ast_declaration *from, Onnx__Func
     return nodes(b, &from->body, &made->node, &made->n_node);
 }
 
-gm_status gm_onnx_untree(gm_pool *pool, const gm_ast_file *file, void **data_out, size_t *bytes_out)
+gm_status gm_onnx_untree(gm_pool *pool, const gm_ast_file *file, gm_external *external, void **data_out,
+                         size_t *bytes_out)
 {
-    builder b = {pool, gm_pool_context(pool), file->name};
+    builder b = {pool, gm_pool_context(pool), file->name, external};
     const gm_ast_onnx *onnx = file->onnx;
     const gm_ast_expression *version = header_value(&onnx->header, "ir_version");
     Onnx__ModelProto model;

@@ -36,14 +36,17 @@ static char *string(writer *w, const char *text)
 static gm_status make_tensor(writer *w, const char *name, const gm_tensor *tensor, Onnx__TensorProto **out)
 {
     Onnx__TensorProto *proto;
+    bool external;
     size_t bytes;
     if (tensor->rank < 0 || tensor->rank > GM_MAX_RANK ||
-        !gm_onnx_tensor_bytes(tensor->type, (size_t)tensor->rank, tensor->dims, &bytes) || (bytes && !tensor->data))
+        !gm_onnx_tensor_bytes(tensor->type, (size_t)tensor->rank, tensor->dims, INT64_MAX, &bytes) ||
+        (bytes && !tensor->data))
         return gm_fail(w->context, GM_ERROR_UNSUPPORTED, "tensor '%s' of type %s cannot be stored", name,
                        gm_type_name(tensor->type));
-    if (bytes > GM_ONNX_MAX_BYTES - w->tensor_bytes)
+    external = w->container->external && bytes >= w->container->external->threshold;
+    if (!external && bytes > GM_ONNX_MAX_BYTES - w->tensor_bytes)
         return gm_fail(w->context, GM_ERROR_UNSUPPORTED, "a model of more than 2 GiB cannot be stored in one file");
-    w->tensor_bytes += bytes;
+    w->tensor_bytes += external ? 0 : bytes;
     proto = make(w, &onnx__tensor_proto__descriptor);
     if (!proto || !(proto->name = string(w, name)) ||
         !(proto->dims = gm_pool_copy(w->pool, tensor->dims, (size_t)tensor->rank * sizeof *tensor->dims)))
@@ -59,7 +62,8 @@ static gm_status make_tensor(writer *w, const char *name, const gm_tensor *tenso
         gm_onnx_swap_bytes(proto->raw_data.data, bytes, gm_type_bytes(tensor->type));
     }
     *out = proto;
-    return GM_OK;
+    return external ? gm_onnx_write_external(w->pool, w->container->external, proto->raw_data.data, bytes, proto)
+                    : GM_OK;
 }
 
 static gm_status add_initializers(writer *w, Onnx__GraphProto *graph, const gm_named_tensor *tensors, size_t count,

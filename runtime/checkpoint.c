@@ -1,5 +1,5 @@
 /* Stores into containers and back. */
-#include "runtime/file.h"
+#include "runtime/external.h"
 #include "runtime/model.h"
 
 #include <string.h>
@@ -95,21 +95,27 @@ static gm_status fill_container(const gm_store *store, gm_pool *pool, bool train
     return GM_OK;
 }
 
-static gm_status write_piece(void *user, const void *data, size_t bytes)
+typedef struct product {
+    gm_context *context;
+    gm_container *container;
+} product;
+
+static gm_status produce(void *user, gm_external *external,
+                         gm_status (*write)(void *to, const void *data, size_t bytes), void *to)
 {
-    return gm_file_write(user, data, bytes);
+    product *p = user;
+    p->container->external = external;
+    return gm_container_stream(p->context, p->container, write, to);
 }
 
-static gm_status save_file(const gm_store *store, const gm_container *container, const char *path)
+static bool is_too_large(const gm_container *container)
 {
-    gm_file *file = NULL;
-    gm_status status;
-    GM_TRY(gm_file_create(store->context, path, &file));
-    status = gm_container_stream(store->context, container, write_piece, file);
-    if (status == GM_OK)
-        return gm_file_commit(file);
-    gm_file_abandon(file);
-    return status;
+    size_t bytes = 0;
+    for (size_t i = 0; i < container->parameter_count; i++)
+        bytes += gm_tensor_bytes(container->parameters[i].tensor);
+    for (size_t i = 0; i < container->training_count; i++)
+        bytes += gm_tensor_bytes(container->training[i].tensor);
+    return bytes > GM_CONTAINER_MAX_TENSOR_BYTES;
 }
 
 gm_status gm_store_save(const gm_store *store, bool training, const gm_named_tensor *extra, size_t extra_count,
@@ -117,9 +123,11 @@ gm_status gm_store_save(const gm_store *store, bool training, const gm_named_ten
 {
     gm_pool *pool = gm_pool_create(store->context);
     gm_container container;
+    product made = {store->context, &container};
     gm_status status = pool ? fill_container(store, pool, training, extra, extra_count, &container) : GM_ERROR_MEMORY;
     if (status == GM_OK)
-        status = target->path ? save_file(store, &container, target->path)
+        status = target->path ? gm_external_save(store->context, target->path,
+                                                 target->external || is_too_large(&container), produce, &made)
                               : gm_container_encode(store->context, &container, target->data_out, target->bytes_out);
     gm_pool_destroy(pool);
     return status;

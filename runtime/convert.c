@@ -2,7 +2,7 @@
 #include "graph/ast.h"
 #include "graph/onnx_tree.h"
 #include "runtime/context.h"
-#include "runtime/file.h"
+#include "runtime/external.h"
 #include "runtime/model.h"
 
 #include <string.h>
@@ -60,25 +60,47 @@ static gm_status load(conversion *c, const void *data, size_t bytes)
     return gm_model_load_memory(c->context, data, bytes, c->from, &options, &c->model);
 }
 
+typedef struct piece {
+    const void *data;
+    size_t bytes;
+} piece;
+
+static gm_status hand_over(void *user, gm_external *external,
+                           gm_status (*write_to)(void *to, const void *data, size_t bytes), void *to)
+{
+    const piece *p = user;
+    (void)external;
+    return write_to(to, p->data, p->bytes);
+}
+
 static gm_status write(const conversion *c, const void *data, size_t bytes)
 {
-    return gm_file_replace(c->context, c->to, data, bytes);
+    piece whole = {data, bytes};
+    return gm_external_save(c->context, c->to, false, hand_over, &whole);
 }
 
 /* --- To .gmodel --- */
 
+static gm_status save_model(const conversion *c)
+{
+    gm_target target = {.path = c->to, .external = c->options.external_data != 0};
+    return gm_store_save(c->model->store, false, NULL, 0, &target);
+}
+
 static gm_status to_binary(conversion *c)
 {
     gm_container *container;
-    if (c->kind == GM_FILE_BINARY &&
-        c->options.setting_count == 0) { /* as it is, training and all, once it was checked */
+    if (c->kind == GM_FILE_BINARY && c->options.setting_count == 0) {
         GM_TRY(gm_container_decode(c->pool, c->data, c->bytes, c->from, &container));
-        return write(c, c->data, c->bytes);
+        if (!container->is_external && !c->options.external_data) /* as it is, training and all */
+            return write(c, c->data, c->bytes);
+        if (container->training_count)
+            gm_log(c->context, "%s: the state of its training is not written", c->from);
     }
     GM_TRY(load(c, c->data, c->bytes));
     if (c->kind == GM_FILE_TEXT)
         gm_log(c->context, "%s: a text has no weights; those in %s are fresh ones", c->from, c->to);
-    return gm_model_save(c->model, c->to);
+    return save_model(c);
 }
 
 static void tell_sources(const conversion *c, const gm_source_file *sources, size_t count)
@@ -105,7 +127,7 @@ static gm_status to_text(conversion *c)
                    container->settings[i].name, container->settings[i].value);
     } else {
         if (c->kind == GM_FILE_ONNX_TEXT)
-            GM_TRY(gm_onnx_untree(c->pool, c->tree, &data, &bytes));
+            GM_TRY(gm_onnx_untree(c->pool, c->tree, NULL, &data, &bytes));
         GM_TRY(load(c, data, bytes));
         sources = c->model->program->sources;
     }
@@ -115,23 +137,36 @@ static gm_status to_text(conversion *c)
 
 /* --- To plain ONNX --- */
 
-static gm_status exported(conversion *c, void **data_out, size_t *bytes_out)
+static gm_status load_network(conversion *c)
 {
     GM_TRY(load(c, c->data, c->bytes));
     gm_log(c->context, "%s: only the network '%s' for inference goes into ONNX", c->from,
            c->options.network ? c->options.network : gm_model_main_network(c->model));
-    return gm_export_memory(c->model, c->options.network, c->pool, data_out, bytes_out);
+    return GM_OK;
+}
+
+static gm_status untree(void *user, gm_external *external,
+                        gm_status (*write_to)(void *to, const void *data, size_t bytes), void *to)
+{
+    conversion *c = user;
+    void *data;
+    size_t bytes;
+    GM_TRY(gm_onnx_untree(c->pool, c->tree, external, &data, &bytes));
+    return write_to(to, data, bytes);
 }
 
 static gm_status to_onnx(conversion *c)
 {
-    void *data = (void *)(uintptr_t)c->data;
-    size_t bytes = c->bytes;
+    bool external = c->options.external_data != 0;
     if (c->kind == GM_FILE_ONNX_TEXT)
-        GM_TRY(gm_onnx_untree(c->pool, c->tree, &data, &bytes));
-    else if (c->kind != GM_FILE_ONNX)
-        GM_TRY(exported(c, &data, &bytes));
-    return write(c, data, bytes);
+        return gm_external_save(c->context, c->to, external, untree, c);
+    if (c->kind == GM_FILE_ONNX) { /* as it is, where it stands alone */
+        if (!external && !c->tree->onnx->external)
+            return write(c, c->data, c->bytes);
+        return gm_external_save(c->context, c->to, true, untree, c);
+    }
+    GM_TRY(load_network(c));
+    return gm_export_file(c->model, c->options.network, c->to, external);
 }
 
 static gm_status to_onnx_text(conversion *c)
@@ -143,7 +178,8 @@ static gm_status to_onnx_text(conversion *c)
     if (c->kind == GM_FILE_ONNX_TEXT)
         return write(c, c->data, c->bytes);
     if (c->kind != GM_FILE_ONNX) {
-        GM_TRY(exported(c, &data, &bytes));
+        GM_TRY(load_network(c));
+        GM_TRY(gm_export_memory(c->model, c->options.network, c->pool, &data, &bytes));
         GM_TRY(gm_onnx_tree(c->pool, data, bytes, c->from, &c->tree));
     }
     gm_text_init(&text, c->context);

@@ -1,7 +1,7 @@
 /* One network for inference, as a plain ONNX model: functions inlined, batch normalization folded into the layers before
  * it, nothing of training. */
 #include "graph/operator.h"
-#include "runtime/file.h"
+#include "runtime/external.h"
 #include "runtime/model.h"
 
 #include <string.h>
@@ -70,17 +70,26 @@ static gm_status find_network(const gm_model *model, const char *name, const gm_
                  : gm_fail(model->context, GM_ERROR_ARGUMENT, "'%s' is a sample; only networks can be exported", name);
 }
 
-static gm_status export_to(const gm_model *model, const char *network, gm_pool *pool,
-                           gm_status (*write)(void *user, const void *data, size_t bytes), void *user)
+typedef struct order {
+    const gm_model *model;
+    const char *network;
+    gm_pool *pool;
+} order;
+
+static gm_status export_to(void *user, gm_external *external,
+                           gm_status (*write)(void *to, const void *data, size_t bytes), void *to)
 {
+    const order *o = user;
+    const gm_model *model = o->model;
     const gm_graph *graph = NULL;
     gm_graph *prepared = NULL;
     gm_container container = {.opset = model->program->opset};
-    GM_TRY(find_network(model, network, &graph));
-    GM_TRY(prepare(model, graph, pool, &prepared));
+    GM_TRY(find_network(model, o->network, &graph));
+    GM_TRY(prepare(model, graph, o->pool, &prepared));
     container.model_name = graph->name;
     container.view = prepared;
-    return gm_container_stream(model->context, &container, write, user);
+    container.external = external;
+    return gm_container_stream(model->context, &container, write, to);
 }
 
 typedef struct memory {
@@ -103,26 +112,22 @@ gm_status gm_export_memory(const gm_model *model, const char *network, gm_pool *
                            size_t *bytes_out)
 {
     memory m = {.pool = pool};
-    GM_TRY(export_to(model, network, pool, write_memory, &m));
+    order o = {model, network, pool};
+    GM_TRY(export_to(&o, NULL, write_memory, &m));
     *data_out = m.data;
     *bytes_out = m.bytes;
     return GM_OK;
 }
 
-static gm_status write_file(void *user, const void *data, size_t bytes)
+gm_status gm_export_file(const gm_model *model, const char *network, const char *path, bool external)
 {
-    return gm_file_write(user, data, bytes);
-}
-
-static gm_status export_onnx(const gm_model *model, const char *network, gm_pool *pool, const char *path)
-{
-    gm_file *file = NULL;
-    gm_status status;
-    GM_TRY(gm_file_create(model->context, path, &file));
-    status = export_to(model, network, pool, write_file, file);
-    if (status == GM_OK)
-        return gm_file_commit(file);
-    gm_file_abandon(file);
+    gm_pool *pool = gm_pool_create(model->context);
+    order o = {model, network, pool};
+    gm_status status =
+        pool ? gm_external_save(model->context, path, external || model->store->bytes > GM_CONTAINER_MAX_TENSOR_BYTES,
+                                export_to, &o)
+             : GM_ERROR_MEMORY;
+    gm_pool_destroy(pool);
     return status;
 }
 
@@ -149,10 +154,10 @@ gm_status gm_model_export(const gm_model *model, const char *network, const char
     gm_clear_message(model->context);
     if (kind != GM_FILE_ONNX && kind != GM_FILE_BINARY)
         return gm_fail(model->context, GM_ERROR_ARGUMENT, "gm_model_export writes ONNX or a binary .gmodel");
+    if (kind == GM_FILE_ONNX)
+        return gm_export_file(model, network, path, false);
     pool = gm_pool_create(model->context);
-    status = !pool                  ? GM_ERROR_MEMORY
-             : kind == GM_FILE_ONNX ? export_onnx(model, network, pool, path)
-                                    : export_gmodel(model, network, pool, path);
+    status = pool ? export_gmodel(model, network, pool, path) : GM_ERROR_MEMORY;
     gm_pool_destroy(pool);
     return status;
 }

@@ -211,7 +211,8 @@ GM_API gm_status gm_model_describe(const gm_model *model, const char *what, cons
 /* The table of operators, one line each, the same way. */
 GM_API gm_status gm_describe_operators(gm_context *context, void (*write)(const char *text, void *user), void *user);
 
-/* Writes a binary .gmodel: whole or not at all. */
+/* Writes a binary .gmodel: whole or not at all. Of a model above 2 GiB the large tensors go into a second file beside it,
+ * PATH.data; so do those of checkpoints and exports. */
 GM_API gm_status gm_model_save(const gm_model *model, const char *path);
 /* The same bytes in memory, which the caller gives back with gm_release. */
 GM_API gm_status gm_model_save_memory(const gm_model *model, void **data_out, size_t *bytes_out);
@@ -231,6 +232,7 @@ typedef struct gm_convert_options {
     int adopt;           /* as in gm_model_options */
     const char *const *settings;
     size_t setting_count;
+    int external_data; /* 1: tensors of 1 KiB and more go into a second file, TO.data */
 } gm_convert_options;
 
 GM_API void gm_convert_options_default(gm_convert_options *options, size_t struct_size);

@@ -269,7 +269,7 @@ gm_status gm_model_save_memory(const gm_model *model, void **data_out, size_t *b
     if (!data_out || !bytes_out)
         return gm_fail(model->context, GM_ERROR_ARGUMENT, "gm_model_save_memory: an argument is NULL");
     gm_clear_message(model->context);
-    return gm_store_save(model->store, false, NULL, 0, &(gm_target){NULL, data_out, bytes_out});
+    return gm_store_save(model->store, false, NULL, 0, &(gm_target){.data_out = data_out, .bytes_out = bytes_out});
 }
 
 /* --- What is in it

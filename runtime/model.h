@@ -20,7 +20,8 @@ struct gm_model {
 
 /* The graph of a network or sample; NULL: the main network. Fails naming what there is. */
 gm_status gm_model_graph(const gm_model *model, const char *name, bool training, const gm_graph **graph_out);
-/* The bytes of gm_model_export's ONNX, in `pool`. */
+/* gm_model_export's ONNX, in one file or two (see gm_target), and its bytes in `pool`. */
+gm_status gm_export_file(const gm_model *model, const char *network, const char *path, bool external);
 gm_status gm_export_memory(const gm_model *model, const char *network, gm_pool *pool, void **data_out,
                            size_t *bytes_out);
 /* Fills `store` from the tensors of a container; every parameter and buffer of the program must be there with its
@@ -31,6 +32,7 @@ typedef struct gm_target {
     const char *path;
     void **data_out;
     size_t *bytes_out;
+    bool external; /* large tensors into a second file; done without asking where one file cannot hold them */
 } gm_target;
 /* Writes the program's text and the store's tensors, whole or not at all: those of training and `extra` only when
  * `training`. */

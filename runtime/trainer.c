@@ -572,7 +572,7 @@ gm_status gm_trainer_save_memory(const gm_trainer *trainer, void **data_out, siz
 {
     if (!data_out || !bytes_out)
         return gm_fail(trainer->context, GM_ERROR_ARGUMENT, "gm_trainer_save_memory: an argument is NULL");
-    return save(trainer, &(gm_target){NULL, data_out, bytes_out});
+    return save(trainer, &(gm_target){.data_out = data_out, .bytes_out = bytes_out});
 }
 
 /* A run goes on with the seed and the batch that it began with; asking for others is a mistake. */

@@ -408,7 +408,7 @@ static const hostile cases[] = {
     {"holds 2", GM_BOOL, {2, -99}, 2, 2, "a", 0, NULL, 0},
     {"no name", GM_FLOAT, {1, -99}, 4, 0, "", 0, NULL, 0},
     {"no name", GM_FLOAT, {1, -99}, 4, 0, NULL, 0, NULL, 0},
-    {"another file", GM_FLOAT, {1, -99}, 0, 0, "a", 13, "\x0a\x08location\x12\x01x", 13},
+    {"0 bytes of data", GM_FLOAT, {1, -99}, 0, 0, "a", 13, "\x0a\x08location\x12\x01x", 13},
     {"zero byte", GM_FLOAT, {1, -99}, 4, 0, "a", 12, "x\0y", 3},
 };
 

@@ -4,13 +4,14 @@
 
 #include "tools/gmrun.h"
 
-enum { TO = 256, NETWORK, ADOPT, SET, SETTINGS_MAX = 64 };
+enum { TO = 256, NETWORK, ADOPT, EXTERNAL, SET, SETTINGS_MAX = 64 };
 
 static const option_line convert_options[] = {
     {"to", TO, "KIND", "binary, text, onnx or onnx-text (default: by the name of TO, see below)"},
     {"network", NETWORK, "NAME", "which network goes into ONNX (default: the main one)"},
     {"set", SET, "NAME=VALUE", SET_HELP},
     {"adopt", ADOPT, NULL, "take the ONNX graph that another tool changed, and drop the source"},
+    {"external-data", EXTERNAL, NULL, "tensors of 1 KiB and more go into a second file, TO.data"},
     {0},
 };
 
@@ -76,6 +77,9 @@ static bool take_option(const command *self, convert_request *request, int lette
     case ADOPT:
         request->options.adopt = 1;
         return true;
+    case EXTERNAL:
+        request->options.external_data = 1;
+        return true;
     case SET:
         if (request->options.setting_count == SETTINGS_MAX) {
             usage_error(self, "at most %d --set", SETTINGS_MAX);
@@ -139,7 +143,7 @@ static int run_export(const command *self, int argc, char **argv)
 
 const command command_convert = {
     "convert",
-    "FROM TO [--to KIND] [--network NAME] [--adopt] [--set NAME=VALUE]...",
+    "FROM TO [--to KIND] [--network NAME] [--adopt] [--external-data] [--set NAME=VALUE]...",
     "Turns .gmodel texts, binaries, ONNX and ONNX texts into each other.",
     convert_options,
     run_convert,
