@@ -45,9 +45,10 @@ gm_status gm_table_stored(gm_pool *pool, const gm_container *container, const ch
     const gm_tensor *table = find(container, TABLE_KEY, name);
     if (words && words->type == GM_UINT8)
         return split_words(pool, words, tensor_out);
-    if (table)
-        *tensor_out = table;
-    return GM_OK;
+    if (!table)
+        return GM_OK;
+    *tensor_out = gm_tensor_copy(pool, table); /* the container may be gone before the model */
+    return *tensor_out ? GM_OK : GM_ERROR_MEMORY;
 }
 
 gm_status gm_table_store(gm_pool *pool, const gm_table_use *table, gm_named_tensor *named_out)

@@ -159,7 +159,8 @@ static gm_status take_fixed(gm_model *model, const gm_model_options *options, gm
     return GM_OK;
 }
 
-static gm_status load(gm_model *model, const void *data, size_t bytes, const char *name,
+/* `pool` is gone after loading: what the container held is then in the program and in the store. */
+static gm_status load(gm_model *model, gm_pool *pool, const void *data, size_t bytes, const char *name,
                       const gm_model_options *options)
 {
     gm_container *container = NULL;
@@ -172,7 +173,7 @@ static gm_status load(gm_model *model, const void *data, size_t bytes, const cha
     GM_TRY(set_paths(model, name, options));
     GM_TRY(take_fixed(model, options, &program));
     if (gm_encoding_of(data, bytes) == GM_ENCODING_BINARY && !options->adopt && gm_container_has_source(data, bytes)) {
-        GM_TRY(gm_container_decode(model->pool, data, bytes, name, &container));
+        GM_TRY(gm_container_decode(pool, data, bytes, name, &container));
         text = container->sources[0].text;
         bytes = container->sources[0].bytes;
         stored = container->setting_count;
@@ -208,7 +209,7 @@ gm_status gm_model_load_memory(gm_context *context, const void *data, size_t byt
                                const gm_model_options *options, gm_model **model_out)
 {
     gm_model_options own = {.struct_size = sizeof own};
-    gm_pool *pool;
+    gm_pool *pool, *loading;
     gm_model *model;
     gm_status status;
     if (!context || !data || !name || !model_out)
@@ -225,7 +226,9 @@ gm_status gm_model_load_memory(gm_context *context, const void *data, size_t byt
     }
     model->context = context;
     model->pool = pool;
-    status = load(model, data, bytes, name, &own);
+    loading = gm_pool_create(context);
+    status = loading ? load(model, loading, data, bytes, name, &own) : GM_ERROR_MEMORY;
+    gm_pool_destroy(loading);
     if (status != GM_OK) {
         gm_model_destroy(model);
         return status;
