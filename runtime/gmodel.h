@@ -217,6 +217,18 @@ GM_API gm_status gm_model_save(const gm_model *model, const char *path);
 /* The same bytes in memory, which the caller gives back with gm_release. */
 GM_API gm_status gm_model_save_memory(const gm_model *model, void **data_out, size_t *bytes_out);
 
+typedef struct gm_weights_options {
+    size_t struct_size;
+    int partial; /* 1: the tensors are taken that both the file and the model have, and no others */
+} gm_weights_options;
+
+GM_API void gm_weights_options_default(gm_weights_options *options, size_t struct_size);
+/* Parameters and buffers by path, without the model: into and from one file when `path` ends in .safetensors, else a folder
+ * of .npy files (/ and % of a name are %2F and %25 there). Shapes must be equal; floating types are converted. After a failure
+ * of loading the model is as it was. Like gm_model_write not while sessions or trainers of the model exist. */
+GM_API gm_status gm_model_save_weights(const gm_model *model, const char *path);
+GM_API gm_status gm_model_load_weights(gm_model *model, const char *path, const gm_weights_options *options);
+
 /* The four kinds of files that hold a model. */
 typedef enum gm_file_kind { GM_FILE_BINARY, GM_FILE_TEXT, GM_FILE_ONNX, GM_FILE_ONNX_TEXT } gm_file_kind;
 

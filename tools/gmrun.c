@@ -5,8 +5,8 @@
 #include "tools/gmrun.h"
 
 static const command *const commands[] = {
-    &command_train, &command_eval,    &command_sample, &command_run, &command_inspect,
-    &command_check, &command_convert, &command_export, &command_ops, &command_bench,
+    &command_train,   &command_eval,   &command_sample,  &command_run, &command_inspect, &command_check,
+    &command_convert, &command_export, &command_weights, &command_ops, &command_bench,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -29,7 +29,7 @@ typedef struct command {
 } command;
 
 extern const command command_bench, command_check, command_convert, command_eval, command_export, command_inspect,
-    command_ops, command_run, command_sample, command_train;
+    command_ops, command_run, command_sample, command_train, command_weights;
 
 /* ---- options.c ---- */
 
