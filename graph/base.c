@@ -245,7 +245,7 @@ void *gm_pool_copy(gm_pool *pool, const void *data, size_t bytes)
 char *gm_pool_substring(gm_pool *pool, const char *text, size_t length)
 {
     char *copy = gm_pool_alloc(pool, length + 1);
-    if (copy)
+    if (copy && length)
         memcpy(copy, text, length);
     return copy;
 }

@@ -661,6 +661,11 @@ static gm_status compile(gm_program *program, const char *text, size_t bytes, co
         .context = program->context, .pool = program->pool, .program = program, .options = options, .main_path = name};
     bool binary = gm_encoding_of(text, bytes) == GM_ENCODING_BINARY;
     gm_ast_file *file = NULL, *onnx;
+    size_t given = bytes;
+    for (size_t i = 0; options && i < options->fixed_count; i++)
+        given += gm_tensor_bytes(options->fixed[i].tensor);
+    e.most_work = EL_WORK + (int64_t)(EL_WORK_PER_BYTE * (double)bytes);
+    e.eager_bytes = EL_EAGER_BYTES + EL_EAGER_PER_BYTE * given;
     if (!keep_arguments(program, text, binary ? 0 : bytes, name, options))
         return GM_ERROR_MEMORY;
     program->symbols = gm_symbols_create(program->pool);

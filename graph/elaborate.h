@@ -24,7 +24,12 @@
 #include "graph/program.h"
 
 #define EL_MAX_CALL_DEPTH 64
-#define EL_MAX_WORK       100000 /* calls and nodes of one model, which nested doubling could blow up */
+/* What loops, nested doubling and sizes could blow up must stay in proportion to the file: calls and nodes of one model, and
+ * bytes of constants that are computed at load. */
+#define EL_WORK           20000
+#define EL_WORK_PER_BYTE  0.125
+#define EL_EAGER_BYTES    ((size_t)24 << 20)
+#define EL_EAGER_PER_BYTE 4
 
 /* --- Values ------------------------------------------------------------------------------------------------------------ */
 typedef enum el_kind {
@@ -184,7 +189,8 @@ typedef struct elaborator {
     gm_location call_site; /* of the call into the prelude, where its errors are shown */
     bool call_site_told;   /* the first of them was: the others follow from it */
     int depth;
-    int64_t work;
+    int64_t work, most_work;
+    size_t eager_bytes; /* left */
     /* Statements of the step that are carried out at its end. */
     el_minimize *minimizes;
     size_t minimize_count, minimize_capacity;

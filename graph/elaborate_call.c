@@ -674,11 +674,7 @@ static bool check_call(elaborator *e, const el_callable *callable, const gm_ast_
                  signature->output_count, signature->output_count == 1 ? "" : "s", wanted);
         return false;
     }
-    if (++e->work > EL_MAX_WORK) {
-        el_error(e, call->where, "the model has more than %d nodes and calls", EL_MAX_WORK);
-        e->fatal = GM_ERROR_MODEL;
-    }
-    return e->fatal == GM_OK;
+    return el_has_room(e, call->where);
 }
 
 static void note_network_call(elaborator *e, const el_callable *callable)
@@ -785,7 +781,7 @@ gm_graph *el_network_graph(elaborator *e, el_callable *callable, bool training)
     }
     el_graph_begin(e, graph, declaration);
     graph->training = training;
-    graph->eager = declaration->onnx;
+    graph->eager = declaration->onnx ? &e->eager_bytes : NULL;
     frame.path = callable->name;
     frame.scope = callable->scope;
     enter_network(e, &frame);

@@ -135,7 +135,7 @@ static const gm_tensor *ask_table(elaborator *e, const gm_data_declaration *data
 {
     const gm_program_options *options = e->options;
     const gm_tensor *tensor = NULL;
-    gm_context *before = gm_pool_copy(e->pool, e->context, sizeof *e->context);
+    gm_report *before = gm_pool_copy(e->pool, gm_report_of(e->context), sizeof *before);
     gm_status status = GM_OK;
     if (!before)
         return el_out_of_memory(e), NULL;
@@ -147,7 +147,7 @@ static const gm_tensor *ask_table(elaborator *e, const gm_data_declaration *data
         e->fatal = status; /* the data set's own message stands */
         return NULL;
     }
-    memcpy(e->context, before, sizeof *before); /* opening it has cleared the message */
+    *gm_report_of(e->context) = *before; /* opening it has cleared the message */
     if (tensor)
         return tensor;
     el_error(e, where, "the data set has no table '%s'", strchr(name, '.') + 1);

@@ -45,8 +45,9 @@ const char *el_callee_path(elaborator *e, const char *name, char separator, cons
 
 bool el_has_room(elaborator *e, gm_location where)
 {
-    if (e->fatal == GM_OK && ++e->work > EL_MAX_WORK) {
-        el_error(e, where, "the model has more than %d nodes and calls", EL_MAX_WORK);
+    if (e->fatal == GM_OK && ++e->work > e->most_work) {
+        el_error(e, where, "the model has more than %lld nodes and calls, which is the most for a file of its size",
+                 (long long)e->most_work);
         e->fatal = GM_ERROR_MODEL;
     }
     return e->fatal == GM_OK;
@@ -72,7 +73,7 @@ gm_value_id el_emit(elaborator *e, const char *name, gm_location where, const gm
 
 static bool in_step(const elaborator *e)
 {
-    return e->frame && !e->frame->callable && e->frame->declaration->kind == GM_AST_STEP;
+    return e->frame && !e->frame->callable && e->frame->declaration && e->frame->declaration->kind == GM_AST_STEP;
 }
 
 /* epoch, epochs, iteration: float inputs of the step at their first use. */

@@ -100,6 +100,43 @@ static bool is_computable(const gm_graph *graph, const gm_node *node)
     return true;
 }
 
+#define CHEAP_ELEMENTS 1048576            /* that a node may give at load */
+#define HEAVY_STEPS    (INT64_C(1) << 27) /* outputs times elements of the smallest input */
+
+bool gm_node_is_cheap(const gm_graph *graph, const gm_node *node, int64_t most)
+{
+    int64_t in = 0, smallest = INT64_MAX, out = 0;
+    for (size_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i]) {
+            int64_t count = gm_tensor_count(graph->values[node->inputs[i]].constant);
+            in += count;
+            smallest = count && count < smallest ? count : smallest;
+        }
+    for (size_t i = 0; i < node->output_count; i++) {
+        const gm_value *value = node->outputs[i] ? &graph->values[node->outputs[i]] : NULL;
+        int64_t count = 1;
+        for (int k = 0; value && k < value->rank; k++)
+            count *= value->dims[k];
+        out += value ? count : 0;
+    }
+    if (out > most && out > in)
+        return false;
+    return !(node->op->flags & GM_OP_HEAVY) || smallest == INT64_MAX || out <= HEAVY_STEPS / smallest;
+}
+
+static size_t output_bytes(const gm_graph *graph, const gm_node *node)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < node->output_count; i++) {
+        const gm_value *value = node->outputs[i] ? &graph->values[node->outputs[i]] : NULL;
+        size_t own = value ? gm_type_bytes(value->type) : 0;
+        for (int k = 0; value && k < value->rank; k++)
+            own *= (size_t)value->dims[k];
+        bytes += own + 256; /* and what describes it */
+    }
+    return bytes;
+}
+
 /* Shape and friends: a small integer vector whose elements are all known numbers. */
 static const gm_tensor *known_content(gm_graph *graph, gm_value_id id)
 {
@@ -133,8 +170,10 @@ gm_status gm_node_compute(gm_graph *graph, size_t index, gm_value_id *outputs)
         graph->node_count--;
         return graph->status;
     }
-    if (!is_computable(graph, node))
+    if (!is_computable(graph, node) || !gm_node_is_cheap(graph, node, CHEAP_ELEMENTS) ||
+        output_bytes(graph, node) > *graph->eager)
         return GM_OK;
+    *graph->eager -= output_bytes(graph, node);
     for (size_t i = 0; i < node->input_count; i++)
         if (node->inputs[i])
             in[i] = *graph->values[node->inputs[i]].constant;

@@ -120,11 +120,14 @@ static void set_shape(gm_value *value, gm_type type, int rank, const gm_dim *dim
         value->dims[i] = dims[i];
 }
 
-static bool rank_fits(gm_graph *graph, int rank)
+static bool shape_fits(gm_graph *graph, const char *name, int rank, const gm_dim *dims)
 {
-    if (rank >= 0 && rank <= GM_MAX_RANK)
+    if (rank < 0 || rank > GM_MAX_RANK)
+        gm_graph_fail(graph, GM_ERROR_UNSUPPORTED, "a tensor of rank %d: at most %d is supported", rank, GM_MAX_RANK);
+    else if (!gm_shape_fits(rank, dims))
+        gm_graph_fail(graph, GM_ERROR_UNSUPPORTED, "the shape of '%s' is too large for any machine", name);
+    else
         return true;
-    gm_graph_fail(graph, GM_ERROR_UNSUPPORTED, "a tensor of rank %d: at most %d is supported", rank, GM_MAX_RANK);
     return false;
 }
 
@@ -132,7 +135,7 @@ gm_value_id gm_graph_add_input(gm_graph *graph, const char *name, gm_type type, 
                                bool is_draw)
 {
     gm_value_id id;
-    if (!rank_fits(graph, rank) || (id = add_value(graph, GM_VALUE_INPUT, name)) == 0)
+    if (!shape_fits(graph, name, rank, dims) || (id = add_value(graph, GM_VALUE_INPUT, name)) == 0)
         return 0;
     set_shape(&graph->values[id], type, rank, dims);
     if (!gm_pool_grow(graph->pool, (void **)&graph->inputs, &graph->input_capacity, graph->input_count + 1,
@@ -152,7 +155,7 @@ gm_value_id gm_graph_state(gm_graph *graph, uint32_t state, const char *name, gm
     for (size_t i = 1; i < graph->value_count; i++)
         if (graph->values[i].kind == GM_VALUE_STATE && graph->values[i].state == state)
             return (gm_value_id)i;
-    if (!rank_fits(graph, rank) || (id = add_value(graph, GM_VALUE_STATE, name)) == 0)
+    if (!shape_fits(graph, name, rank, dims) || (id = add_value(graph, GM_VALUE_STATE, name)) == 0)
         return 0;
     set_shape(&graph->values[id], type, rank, dims);
     graph->values[id].state = state;
@@ -164,7 +167,8 @@ gm_value_id gm_graph_constant(gm_graph *graph, const gm_tensor *tensor)
     gm_value_id id;
     gm_dim dims[GM_MAX_RANK] = {0};
     int64_t count = gm_tensor_count(tensor);
-    if (!rank_fits(graph, tensor->rank) || (id = add_value(graph, GM_VALUE_CONSTANT, NULL)) == 0)
+    if (!shape_fits(graph, "constant", tensor->rank, tensor->dims) ||
+        (id = add_value(graph, GM_VALUE_CONSTANT, NULL)) == 0)
         return 0;
     for (int i = 0; i < tensor->rank; i++)
         dims[i] = tensor->dims[i];

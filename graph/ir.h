@@ -127,7 +127,9 @@ struct gm_graph {
     const char *path;
     gm_location where;
     bool training; /* mode that nodes with no training_mode of their own follow */
-    bool eager;    /* a node whose inputs are all constants is computed as it is added */
+    /* Not NULL: a node whose inputs are all constants is computed as it is added, while that takes no more than these bytes,
+     * which are counted down. */
+    size_t *eager;
 };
 
 /* symbols may be NULL: a table of its own. The graph lives in `pool`. NULL: no memory. */

@@ -40,6 +40,10 @@ void gm_set_output(gm_graph *graph, gm_node *node, size_t output, gm_type type, 
         gm_node_fail(graph, node, "the result would have rank %d; at most %d is supported", rank, GM_MAX_RANK);
         return;
     }
+    if (!gm_shape_fits(rank, dims)) {
+        gm_node_fail(graph, node, "the result would be too large for any machine");
+        return;
+    }
     value = gm_value_of(graph, node->outputs[output]);
     value->type = type;
     value->rank = rank;

@@ -245,17 +245,8 @@ static bool known_shape(const gm_value *value)
     return true;
 }
 
-static int64_t known_count(const gm_value *value)
-{
-    int64_t count = 1;
-    for (int i = 0; i < value->rank; i++)
-        count *= value->dims[i];
-    return count;
-}
-
 static bool can_fold(const gm_graph *graph, const gm_node *node)
 {
-    int64_t input_elements = 0;
     if (node->body || !node->op->reference || (node->op->flags & (GM_OP_RANDOM | GM_OP_UPDATE)))
         return false;
     for (size_t i = 0; i < node->input_count; i++) {
@@ -263,15 +254,13 @@ static bool can_fold(const gm_graph *graph, const gm_node *node)
             continue;
         if (graph->values[node->inputs[i]].kind != GM_VALUE_CONSTANT)
             return false;
-        input_elements += gm_tensor_count(graph->values[node->inputs[i]].constant);
     }
     for (size_t i = 0; i < node->output_count; i++) {
         const gm_value *value = node->outputs[i] ? &graph->values[node->outputs[i]] : NULL;
-        if (value && (!known_shape(value) || !gm_type_bytes(value->type) ||
-                      (known_count(value) > FOLD_ELEMENTS && known_count(value) > input_elements)))
+        if (value && (!known_shape(value) || !gm_type_bytes(value->type)))
             return false;
     }
-    return true;
+    return gm_node_is_cheap(graph, node, FOLD_ELEMENTS);
 }
 
 static gm_status fold_node(gm_graph *graph, size_t index)

@@ -55,6 +55,20 @@ size_t gm_tensor_bytes(const gm_tensor *tensor)
     return (size_t)gm_tensor_count(tensor) * gm_type_bytes(tensor->type);
 }
 
+bool gm_shape_fits(int rank, const int64_t *dims)
+{
+    const int64_t most = INT64_C(1) << 44;
+    int64_t count = 1;
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] <= 0)
+            continue;
+        if (dims[i] > most >> 4 || dims[i] > most / count)
+            return false;
+        count *= dims[i];
+    }
+    return true;
+}
+
 gm_tensor *gm_tensor_create(gm_pool *pool, gm_type type, int rank, const int64_t *dims)
 {
     gm_tensor *tensor = gm_pool_alloc(pool, sizeof *tensor);
@@ -65,7 +79,7 @@ gm_tensor *gm_tensor_create(gm_pool *pool, gm_type type, int rank, const int64_t
     tensor->rank = rank;
     for (int i = 0; i < rank; i++) {
         tensor->dims[i] = dims[i];
-        if (dims[i] < 0 || (dims[i] > 0 && bytes > (size_t)INT64_MAX / (size_t)dims[i])) {
+        if (dims[i] < 0 || !gm_shape_fits(rank, dims)) {
             gm_fail(gm_pool_context(pool), GM_ERROR_MEMORY, "a tensor's size does not fit into memory");
             return NULL;
         }

@@ -31,6 +31,9 @@ size_t gm_tensor_bytes(const gm_tensor *tensor);
 /* Zeroed data in the pool; NULL: no memory or size overflow (message set). */
 gm_tensor *gm_tensor_create(gm_pool *pool, gm_type type, int rank, const int64_t *dims);
 gm_tensor *gm_tensor_copy(gm_pool *pool, const gm_tensor *tensor);
+/* Larger shapes are refused wherever they come from, so that sums and products of sizes cannot overflow: 2^40 along an axis, 2^44
+ * elements (axes of size 0 do not count). Negative dims are symbols (graph/dim.h), of which nothing is known here. */
+bool gm_shape_fits(int rank, const int64_t *dims);
 bool gm_tensor_same_shape(const gm_tensor *a, const gm_tensor *b);
 
 /* Element access by flat index through the widest exact type: reference kernels work on these. Conversions from double

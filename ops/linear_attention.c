@@ -265,6 +265,7 @@ static const gm_attribute_schema linear_attributes[] = {
 const gm_operator gm_op_linear_attention = {.domain = "",
                                             .name = "LinearAttention",
                                             .since = 27,
+                                            .flags = GM_OP_HEAVY,
                                             .inputs = "query key value past_state? decay? beta?",
                                             .outputs = "output present_state?",
                                             .types = GM_TYPES_FLOATING,

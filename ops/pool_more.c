@@ -184,6 +184,7 @@ static const gm_attribute_schema lp_attributes[] = {
 const gm_operator gm_op_lp_pool = {.domain = "",
                                    .name = "LpPool",
                                    .since = 22,
+                                   .flags = GM_OP_HEAVY,
                                    .inputs = "X",
                                    .outputs = "Y",
                                    .types = GM_TYPES_FLOATING,

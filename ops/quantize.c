@@ -455,6 +455,7 @@ static gm_status expand_qlinear_conv(gm_graph *graph, const gm_node *node, gm_va
     const gm_operator symbol = {.domain = "",                                                                          \
                                 .name = text,                                                                          \
                                 .since = set,                                                                          \
+                                .flags = GM_OP_HEAVY,                                                                  \
                                 .inputs = in,                                                                          \
                                 .outputs = name_of_output,                                                             \
                                 .types = GM_TYPES_BYTE,                                                                \

@@ -347,6 +347,7 @@ static const gm_attribute_schema lstm_attributes[] = {SHARED_ATTRIBUTES,
     const gm_operator symbol = {.domain = "",                                                                          \
                                 .name = text,                                                                          \
                                 .since = 22,                                                                           \
+                                .flags = GM_OP_HEAVY,                                                                  \
                                 .inputs = "X W R B? sequence_lens? initial_h?" more_inputs,                            \
                                 .outputs = output_names,                                                               \
                                 .types = GM_TYPES_FLOATING,                                                            \

@@ -548,6 +548,26 @@ static gm_status sparsify(gm_plan *plan)
     return GM_OK;
 }
 
+/* Inputs of sizes that were given wrongly are told by their sizes, before shapes are inferred from them. */
+static gm_status check_inputs(const gm_graph *graph, const gm_binding *bindings, size_t count)
+{
+    for (size_t i = 0; i < graph->input_count; i++) {
+        const gm_value *value = gm_value_of(graph, graph->inputs[i].value);
+        gm_dim dims[GM_MAX_RANK];
+        double bytes = (double)gm_type_bytes(value->type);
+        for (int k = 0; k < value->rank; k++) {
+            dims[k] = gm_dim_bind(graph->symbols, value->dims[k], bindings, count);
+            bytes *= dims[k] > 0 ? (double)dims[k] : 1;
+        }
+        if (!gm_shape_fits(value->rank, dims))
+            return gm_fail(graph->context, GM_ERROR_MEMORY,
+                           "input '%s' of %s would have %.3g bytes, which does not fit into any memory; take a smaller "
+                           "batch",
+                           graph->inputs[i].name, graph->name, bytes);
+    }
+    return GM_OK;
+}
+
 static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_options *options)
 {
     size_t count = options->size_count;
@@ -559,6 +579,7 @@ static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_
         memcpy(bindings, options->sizes, count * sizeof *bindings);
     if (options->batch)
         bindings[count++] = (gm_binding){gm_dim_symbol(graph->symbols, "N"), options->batch};
+    GM_TRY(check_inputs(graph, bindings, count));
     plan->graph = gm_graph_bind(graph, plan->pool, bindings, count, options->fed, options->fed_count, &map);
     if (!plan->graph)
         return gm_failure(plan->context);

@@ -46,6 +46,11 @@ gm_status gm_store_create(gm_context *context, const gm_program *program, bool t
     for (size_t i = 0; i < program->state_count; i++) {
         gm_tensor shape = gm_store_describe(store, (uint32_t)i);
         gm_store_entry *entry = &store->entries[i];
+        if (!gm_shape_fits(shape.rank, shape.dims)) {
+            gm_store_destroy(store);
+            return gm_fail(context, GM_ERROR_UNSUPPORTED, "the shape of '%s' is too large for any machine",
+                           program->states[i].path);
+        }
         entry->bytes = gm_tensor_bytes(&shape);
         entry->layout = gm_layout_any;
         if (!training && !is_model_state(&program->states[i]))

@@ -319,6 +319,10 @@ static const mistake mistakes[] = {
     {"evaluate e { result \"a,b\" = 1.0 }\n",
      "t.gmodel:4:21: the name 'a,b' cannot be a column of a table: result another_name = ..."},
     {"evaluate e { result a = sum(digits.centre) }\n", "t.gmodel:4:29: the data set has no table 'centre'"},
+    /* a table that is opened behind a mistake takes nothing from it */
+    {"data p = ring <modes = 8, radius = 2, width = 0.02, count = 50> { x : float[2] }\n"
+     "evaluate e { result a = sum(nosuch), b = sum(p.centre) }\n",
+     "t.gmodel:5:29: unknown name 'nosuch'"},
     {"const c = digits.count\nevaluate e { result a = 1.0 }\n",
      "t.gmodel:4:11: 'digits.count' is known in bodies, not here: a const is made before the data are looked at"},
     {"evaluate e { result a = 1 as words.name }\n",
