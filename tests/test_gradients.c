@@ -282,6 +282,12 @@ static const gradcheck_case cases[] = {
     {.op = "Gemm",
      IN("3xN", "2x3", "Nx2"),
      WITH(GRAD_INT("transA", 1), GRAD_INT("transB", 1), GRAD_FLOAT("alpha", 0.5), GRAD_FLOAT("beta", 2.0))},
+    /* vision.c, det.c */
+    {.op = "RoiAlign",
+     IN("2x2x3x4", "double 2x4 [0 0 3 2 1 0.5 3.5 2]", "int 2 [1 0]"),
+     WITH(GRAD_INT("output_height", 2), GRAD_INT("output_width", 3), GRAD_FLOAT("spatial_scale", 0.9))},
+    {.op = "gmodel.RoiAlignGrad", IN("1x2x1x1", "double 1x4 [0 0 3 2]", "int 1 [0]", "int 4 [1 2 3 4]")},
+    {.op = "Det", IN("Nx3x3"), .no_second = 1},
 };
 
 /* Rules that no finite difference can check, and why. */

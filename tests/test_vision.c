@@ -1,0 +1,152 @@
+/* Regions of images, sampling at points, determinants: NonMaxSuppression, RoiAlign, MaxRoiPool, Det. */
+#include "tests/gradcheck.h"
+#include "tests/numbers.h"
+
+#define IMAGES  "2x1x3x4 [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23]"
+#define REGIONS "2x4 [0 0 3 2 1 0.5 3.5 2]", "int 2 [1 0]"
+#define BINS    GRAD_INT("output_height", 2), GRAD_INT("output_width", 2)
+#define BOXES   "1x3x4 [0 0 1 1 0 0.1 1 1.1 3 3 2 2]"
+
+static const numbers_case results[] = {
+    /* the first two overlap by 0.9 / 1.1 */
+    {.op = "NonMaxSuppression",
+     IN(BOXES, "1x1x3 [0.9 0.95 0.3]", "int scalar [3]", "scalar [0.5]"),
+     .expected = "0 0 1 0 0 2"},
+    {.op = "NonMaxSuppression",
+     IN(BOXES, "1x1x3 [0.9 0.95 0.3]", "int 1 [3]", "1 [0.9]"),
+     .expected = "0 0 1 0 0 0 0 0 2"},
+    {.op = "NonMaxSuppression", /* per class, equal scores in the order of the boxes, least scores strictly */
+     IN(BOXES, "1x2x3 [0.5 0.5 0.5 0.1 0.2 0.3]", "int scalar [2]", "scalar [1]", "scalar [0.2]"),
+     .expected = "0 0 0 0 0 1 0 1 2"},
+    {.op = "NonMaxSuppression", /* (x, y, width, height); an overlap of exactly the threshold stays */
+     IN("1x2x4 [1 1 2 2 1 0.5 2 1]", "1x1x2 [1 0.5]", "int scalar [2]", "scalar [0.5]"),
+     WITH(GRAD_INT("center_point_box", 1)),
+     .expected = "0 0 0 0 0 1"},
+    {.op = "NonMaxSuppression", IN("1x1x4 [0 0 1 1]", "1x1x1 [nan]", "int scalar [1]"), .expected = ""},
+    {.op = "NonMaxSuppression", IN(BOXES, "1x1x3 [1 1 1]"), .expected = ""}, /* at most 0 */
+    {.op = "RoiAlign",
+     IN(IMAGES, REGIONS),
+     WITH(BINS),
+     .expected = "12.3125 13.75 16.3125 17.75 2.625 3.875 5.625 6.875"},
+    {.op = "RoiAlign",
+     IN(IMAGES, REGIONS),
+     WITH(BINS, GRAD_INT("sampling_ratio", 2)),
+     .expected = "12.8125 14.25 16.3125 17.75 2.625 3.875 5.625 6.875"},
+    {.op = "RoiAlign",
+     IN(IMAGES, REGIONS),
+     WITH(BINS, GRAD_STRING("coordinate_transformation_mode", "output_half_pixel")),
+     .expected = "14.75 16.25 18.75 20.25 5.125 6.28125 8.125 9.28125"},
+    {.op = "RoiAlign",
+     IN(IMAGES, REGIONS),
+     WITH(BINS, GRAD_STRING("mode", "max")),
+     .expected = "12 12.25 16 15.75 1.5234375 2.109375 3.5546875 4.921875"},
+    {.op = "RoiAlign", /* far outside, and turned inside out */
+     IN(IMAGES, "2x4 [50 50 52 52 2 2 1 1]", "int 2 [0 0]"),
+     .expected = "0 0"},
+    {.op = "MaxRoiPool",
+     IN(IMAGES, "3x5 [0 0 0 3 2 1 0 0 1 1 1 2 1 9 9]"),
+     WITH(GRAD_INTS("pooled_shape", 2, 2)),
+     .expected = "5 7 9 11 12 13 16 17 23 0 0 0"},
+    {.op = "MaxRoiPool",
+     IN(IMAGES, "1x5 [1 1 1 7 3]"),
+     WITH(GRAD_INTS("pooled_shape", 1, 2), GRAD_FLOAT("spatial_scale", 0.5)),
+     .expected = "22 23"},
+    {.op = "Det", IN("2x2 [1 2 3 4]"), .expected = "-2"},
+    {.op = "Det", IN("2x3x3 [0 1 2 3 4 5 6 7 9 1 2 3 2 4 6 0 0 1]"), .expected = "-3 0"},
+    {.op = "Det", IN("0x0 "), .expected = "1"},
+    {.op = "gmodel.DetGrad", IN("3x3 [1 2 3 2 4 6 0 0 1]", "scalar [2]"), .expected = "8 -4 0 -4 2 0 0 0 0"},
+};
+
+static const numbers_case shapes[] = {
+    {.op = "RoiAlign", IN("NxCx5x6", "Rx4", "int R"), WITH(BINS), .expected = "float[R, C, 2, 2]"},
+    {.op = "MaxRoiPool", IN("NxCxHxW", "Rx5"), WITH(GRAD_INTS("pooled_shape", 3, 4)), .expected = "float[R, C, 3, 4]"},
+    {.op = "Det", IN("double BxNxN"), .expected = "double[B]"},
+    {.op = "NonMaxSuppression", IN(BOXES, "1x1x3 [1 2 3]", "int scalar [1]"), .expected = "int64[1, 3]"},
+};
+
+static const numbers_case errors[] = {
+    {.op = "NonMaxSuppression", IN("1xNx4", "1x1xN"), .expected = "known at load"},
+    {.op = "NonMaxSuppression", IN(BOXES, "1x3x1 [1 2 3]"), .expected = "do not fit"},
+    {.op = "NonMaxSuppression",
+     IN(BOXES, "1x1x3 [1 2 3]", "int scalar [1]", "scalar [1.5]"),
+     .expected = "iou_threshold must lie in [0, 1]"},
+    {.op = "NonMaxSuppression", IN(BOXES, "1x1x3 [1 2 3]", "int 2 [1 2]"), .expected = "must be one int64"},
+    {.op = "RoiAlign", IN("2x3x4", "Rx4", "int R"), .expected = "found rank 3"},
+    {.op = "RoiAlign", IN("2x1x3x4", "Rx5", "int R"), .expected = "rois must be [regions, 4]"},
+    {.op = "RoiAlign", IN("2x1x3x4", "2x4", "int 3"), .expected = "one int64 per region"},
+    {.op = "RoiAlign", IN("2x1x3x4", "double 2x4", "int 2"), .expected = "must be float, found double"},
+    {.op = "RoiAlign", IN("2x1x3x4", "2x4", "int 2"), WITH(GRAD_STRING("mode", "sum")), .expected = "avg or max"},
+    {.op = "RoiAlign",
+     IN("2x1x3x4", "2x4", "int 2"),
+     WITH(GRAD_STRING("coordinate_transformation_mode", "pixel")),
+     .expected = "found 'pixel'"},
+    {.op = "RoiAlign", IN("2x1x3x4", "2x4", "int 2"), WITH(GRAD_INT("sampling_ratio", -1)), .expected = "lie in"},
+    {.op = "RoiAlign", IN("2x1x3x4", "2x4", "int 2"), WITH(GRAD_INT("output_width", 0)), .expected = "positive"},
+    {.op = "MaxRoiPool", IN("2x1x3x4", "2x4"), WITH(GRAD_INTS("pooled_shape", 1, 1)), .expected = "[regions, 5]"},
+    {.op = "MaxRoiPool", IN("2x1x3x4", "2x5"), WITH(GRAD_INTS("pooled_shape", 1)), .expected = "two positive"},
+    {.op = "Det", IN("2x3"), .expected = "found float[2, 3]"},
+    {.op = "Det", IN("3"), .expected = "[..., n, n]"},
+};
+
+/* Wrong numbers, found when the node runs. */
+static const numbers_case wrong_data[] = {
+    {.op = "RoiAlign", IN(IMAGES, "1x4 [0 0 1 1]", "int 1 [2]"), .expected = "batch index 2 is outside [0, 2)"},
+    {.op = "RoiAlign", IN(IMAGES, "1x4 [0 0 1 inf]", "int 1 [0]"), .expected = "region 0 is not finite"},
+    {.op = "RoiAlign", IN(IMAGES, "1x4 [0 0 1e9 1]", "int 1 [0]"), .expected = "larger than 4096 pixels"},
+    {.op = "MaxRoiPool",
+     IN(IMAGES, "1x5 [-1 0 0 1 1]"),
+     WITH(GRAD_INTS("pooled_shape", 1, 1)),
+     .expected = "outside [0, 2)"},
+    {.op = "MaxRoiPool", IN(IMAGES, "1x5 [0 nan 0 1 1]"), WITH(GRAD_INTS("pooled_shape", 1, 1)), .expected = "finite"},
+};
+
+START_TEST(ResultsAreRight)
+{
+    numbers_check_result(&results[_i]);
+}
+END_TEST
+
+START_TEST(ShapesAreInferredSymbolically)
+{
+    numbers_check_shape(&shapes[_i]);
+}
+END_TEST
+
+START_TEST(WrongNodesAreRefused)
+{
+    numbers_check_error(&errors[_i]);
+}
+END_TEST
+
+START_TEST(WrongDataIsRefused)
+{
+    const numbers_case *c = &wrong_data[_i];
+    gm_tensor *values = NULL;
+    numbers n;
+    numbers_begin(&n);
+    numbers_build(&n, c);
+    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, gm_context_message(n.context));
+    ck_assert_int_eq(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values), GM_ERROR_DATA);
+    ck_assert_msg(strstr(gm_context_message(n.context), c->expected) != NULL, "message '%s', expected '%s'",
+                  gm_context_message(n.context), c->expected);
+    numbers_end(&n);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("vision");
+    TCase *all = tcase_create("vision");
+    SRunner *runner;
+    int failed;
+    tcase_add_loop_test(all, ResultsAreRight, 0, (int)GM_COUNT(results));
+    tcase_add_loop_test(all, ShapesAreInferredSymbolically, 0, (int)GM_COUNT(shapes));
+    tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
+    tcase_add_loop_test(all, WrongDataIsRefused, 0, (int)GM_COUNT(wrong_data));
+    suite_add_tcase(suite, all);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
