@@ -1,10 +1,13 @@
-/* Regions of images, sampling at points, determinants: NonMaxSuppression, RoiAlign, MaxRoiPool, Det. */
+/* Regions of images, sampling at points, determinants: NonMaxSuppression, RoiAlign, MaxRoiPool, AffineGrid,
+ * GridSample, Det. */
 #include "tests/gradcheck.h"
 #include "tests/numbers.h"
 
 #define IMAGES  "2x1x3x4 [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23]"
 #define REGIONS "2x4 [0 0 3 2 1 0.5 3.5 2]", "int 2 [1 0]"
 #define BINS    GRAD_INT("output_height", 2), GRAD_INT("output_width", 2)
+#define SQUARE  "1x1x2x2 [1 2 3 4]"
+#define CORNERS "1x1x5x2 [-1 -1 1 1 0 0 1 -1 3 -1]"
 #define BOXES   "1x3x4 [0 0 1 1 0 0.1 1 1.1 3 3 2 2]"
 
 static const numbers_case results[] = {
@@ -51,6 +54,39 @@ static const numbers_case results[] = {
      IN(IMAGES, "1x5 [1 1 1 7 3]"),
      WITH(GRAD_INTS("pooled_shape", 1, 2), GRAD_FLOAT("spatial_scale", 0.5)),
      .expected = "22 23"},
+    {.op = "AffineGrid",
+     IN("1x2x3 [1 0 0 0 2 0.25]", "int 4 [1 7 2 2]"),
+     .expected = "-0.5 -0.75 0.5 -0.75 -0.5 1.25 0.5 1.25"},
+    {.op = "AffineGrid", /* one row has its centre in the middle */
+     IN("1x2x3 [1 0 0 0 1 0]", "int 4 [1 1 1 2]"),
+     WITH(GRAD_INT("align_corners", 1)),
+     .expected = "-1 0 1 0"},
+    {.op = "AffineGrid", /* x, y, z */
+     IN("1x3x4 [1 0 0 0 0 1 0 0 0 0 1 5]", "int 5 [1 1 1 2 1]"),
+     .expected = "0 -0.5 5 0 0.5 5"},
+    {.op = "GridSample", IN(SQUARE, CORNERS), WITH(GRAD_INT("align_corners", 1)), .expected = "1 4 2.5 2 0"},
+    {.op = "GridSample", IN(SQUARE, CORNERS), .expected = "0.25 1 2.5 0.5 0"},
+    {.op = "GridSample", IN(SQUARE, CORNERS), WITH(GRAD_STRING("padding_mode", "border")), .expected = "1 4 2.5 2 2"},
+    {.op = "GridSample",
+     IN(SQUARE, CORNERS),
+     WITH(GRAD_STRING("padding_mode", "reflection")),
+     .expected = "1 4 2.5 2 1"},
+    {.op = "GridSample", /* halves go to even pixels */
+     IN(SQUARE, CORNERS),
+     WITH(GRAD_STRING("mode", "nearest"), GRAD_STRING("padding_mode", "border")),
+     .expected = "1 4 1 2 2"},
+    {.op = "GridSample",
+     IN("1x1x1x4 [0 1 0 0]", "1x1x2x2 [0 0 -1 0]"),
+     WITH(GRAD_STRING("mode", "cubic"), GRAD_INT("align_corners", 1)),
+     .expected = "0.59375 0"},
+    {.op = "GridSample", /* what is no number */
+     IN(SQUARE, "1x1x3x2 [nan 0 inf 0 -inf -1e30]"),
+     WITH(GRAD_STRING("padding_mode", "border")),
+     .expected = "nan 3 1"},
+    {.op = "GridSample", IN(SQUARE, "1x1x3x2 [nan 0 inf 0 -inf -1e30]"), .expected = "nan 0 0"},
+    {.op = "GridSample", IN("1x1x1x1x2 [1 3]", "1x1x1x1x3 [0 0 0]"), .expected = "2"},
+    {.op = "GridSample", IN("uint8 1x2x2 [1 2 5 9]", "double 1x1x1 [0]"), .expected = "1 7"},
+    {.op = "GridSample", IN("1x1x0 ", "1x1x1 [0]"), .expected = "0"},
     {.op = "Det", IN("2x2 [1 2 3 4]"), .expected = "-2"},
     {.op = "Det", IN("2x3x3 [0 1 2 3 4 5 6 7 9 1 2 3 2 4 6 0 0 1]"), .expected = "-3 0"},
     {.op = "Det", IN("0x0 "), .expected = "1"},
@@ -60,6 +96,10 @@ static const numbers_case results[] = {
 static const numbers_case shapes[] = {
     {.op = "RoiAlign", IN("NxCx5x6", "Rx4", "int R"), WITH(BINS), .expected = "float[R, C, 2, 2]"},
     {.op = "MaxRoiPool", IN("NxCxHxW", "Rx5"), WITH(GRAD_INTS("pooled_shape", 3, 4)), .expected = "float[R, C, 3, 4]"},
+    {.op = "AffineGrid", IN("Nx2x3", "int 4 [4 3 5 6]"), .expected = "float[N, 5, 6, 2]"},
+    {.op = "AffineGrid", IN("float16 Nx3x4", "int 5 [4 3 5 6 7]"), .expected = "float16[N, 5, 6, 7, 3]"},
+    {.op = "GridSample", IN("NxCxHxW", "NxAxBx2"), .expected = "float[N, C, A, B]"},
+    {.op = "GridSample", IN("int NxCx2x3x4", "double Nx5x6xBx3"), .expected = "int64[N, C, 5, 6, B]"},
     {.op = "Det", IN("double BxNxN"), .expected = "double[B]"},
     {.op = "NonMaxSuppression", IN(BOXES, "1x1x3 [1 2 3]", "int scalar [1]"), .expected = "int64[1, 3]"},
 };
@@ -84,6 +124,16 @@ static const numbers_case errors[] = {
     {.op = "RoiAlign", IN("2x1x3x4", "2x4", "int 2"), WITH(GRAD_INT("output_width", 0)), .expected = "positive"},
     {.op = "MaxRoiPool", IN("2x1x3x4", "2x4"), WITH(GRAD_INTS("pooled_shape", 1, 1)), .expected = "[regions, 5]"},
     {.op = "MaxRoiPool", IN("2x1x3x4", "2x5"), WITH(GRAD_INTS("pooled_shape", 1)), .expected = "two positive"},
+    {.op = "AffineGrid", IN("Nx2x4", "int 4 [4 3 5 6]"), .expected = "theta must be"},
+    {.op = "AffineGrid", IN("Nx2x3", "int 5 [4 3 5 6 7]"), .expected = "needs a size of 4 numbers, found 5"},
+    {.op = "AffineGrid", IN("2x2x3", "int 4 [4 3 5 6]"), .expected = "of 4 images, theta of 2"},
+    {.op = "AffineGrid", IN("2x2x3", "int 4"), .expected = "known"},
+    {.op = "GridSample", IN("1x1x2x2", "1x1x1x3"), .expected = "[n, spatial..., 2] is needed"},
+    {.op = "GridSample", IN("1x1x2x2", "2x1x1x2"), .expected = "does not fit"},
+    {.op = "GridSample", IN("1x1", "1x1"), .expected = "does not fit"},
+    {.op = "GridSample", IN("1x1x2x2", "int 1x1x1x2"), .expected = "must be floating, found int64"},
+    {.op = "GridSample", IN(SQUARE, CORNERS), WITH(GRAD_STRING("mode", "bilinear")), .expected = "found 'bilinear'"},
+    {.op = "GridSample", IN(SQUARE, CORNERS), WITH(GRAD_STRING("padding_mode", "wrap")), .expected = "found 'wrap'"},
     {.op = "Det", IN("2x3"), .expected = "found float[2, 3]"},
     {.op = "Det", IN("3"), .expected = "[..., n, n]"},
 };
