@@ -1,43 +1,56 @@
-/* Runs the main network of a model once: run MODEL. Every input is filled with 0.5. */
-#include <stdio.h>
-
+/* Runs a model once: run MODEL.onnx|MODEL.gmodel [FILE.npy]...
+ * The files are the inputs in their order; inputs without one are zeros. Prints the outputs. */
 #include <gmodel/gmodel.h>
 
-static gm_status run(gm_context *context, const char *path)
+#include <err.h>
+#include <stdio.h>
+#include <string.h>
+
+static gm_context *context;
+
+static void require(gm_status status)
 {
-    gm_model *model = NULL;
-    gm_session *session = NULL;
-    gm_tensor_view view;
-    gm_status status = gm_model_load(context, path, NULL, &model);
-    if (status == GM_OK)
-        status = gm_session_create(model, NULL, NULL, &session);
-    for (size_t i = 0; status == GM_OK && i < gm_session_input_count(session); i++) {
-        status = gm_session_input(session, i, &view);
-        for (size_t j = 0; status == GM_OK && view.type == GM_FLOAT && j < view.bytes / sizeof(float); j++)
-            ((float *)view.data)[j] = 0.5f;
-    }
-    if (status == GM_OK)
-        status = gm_session_run(session);
-    for (size_t i = 0; status == GM_OK && i < gm_session_output_count(session); i++) {
-        status = gm_session_output(session, i, &view);
-        if (status == GM_OK && view.type == GM_FLOAT)
-            printf("%s: %zu numbers, the first is %g\n", view.name, view.bytes / sizeof(float), *(float *)view.data);
-    }
-    gm_session_destroy(session);
-    gm_model_destroy(model);
-    return status;
+    if (status != GM_OK)
+        errx(1, "%s", gm_context_message(context));
+}
+
+static void print(const gm_tensor_view *view)
+{
+    printf("%s: [", view->name);
+    for (int i = 0; i < view->rank; i++)
+        printf("%s%lld", i ? ", " : "", (long long)view->dims[i]);
+    printf("]");
+    for (size_t i = 0; view->type == GM_FLOAT && i < view->bytes / sizeof(float) && i < 4; i++)
+        printf(" %g", ((const float *)view->data)[i]);
+    printf("\n");
 }
 
 int main(int argc, char **argv)
 {
-    gm_context *context = NULL;
-    if (argc != 2 || gm_context_create(NULL, &context) != GM_OK) {
-        fprintf(stderr, "usage: run MODEL\n");
-        return 2;
+    gm_model *model = NULL;
+    gm_session *session = NULL;
+    gm_tensor_view view, array;
+    if (argc < 2)
+        errx(2, "usage: run MODEL [FILE.npy]...");
+    require(gm_context_create(NULL, &context));
+    require(gm_model_load(context, argv[1], NULL, &model));
+    require(gm_session_create(model, NULL, NULL, &session));
+    for (int i = 2; i < argc; i++) {
+        require(gm_read_npy(context, argv[i], &array));
+        if (i == 2 && array.rank) /* the batch is as large as the first array has rows */
+            require(gm_session_resize(session, array.dims[0], NULL, 0));
+        require(gm_session_input(session, (size_t)i - 2, &view));
+        if (array.type != view.type || array.bytes != view.bytes)
+            errx(1, "%s: not of the type and size of %s", argv[i], view.name);
+        memcpy(view.data, array.data, view.bytes);
+        gm_release(context, array.data);
     }
-    gm_status status = run(context, argv[1]);
-    if (status != GM_OK)
-        fprintf(stderr, "%s\n", gm_context_message(context));
+    require(gm_session_run(session));
+    for (size_t i = 0; i < gm_session_output_count(session); i++) {
+        require(gm_session_output(session, i, &view));
+        print(&view);
+    }
+    gm_session_destroy(session);
+    gm_model_destroy(model);
     gm_context_destroy(context);
-    return status != GM_OK;
 }
