@@ -282,6 +282,14 @@ static const gradcheck_case cases[] = {
     {.op = "Gemm",
      IN("3xN", "2x3", "Nx2"),
      WITH(GRAD_INT("transA", 1), GRAD_INT("transB", 1), GRAD_FLOAT("alpha", 0.5), GRAD_FLOAT("beta", 2.0))},
+    /* deform_conv.c: the offsets keep between pixels */
+    {.op = "Col2Im", IN("Nx4x6", "int 2 [3 4]", "int 2 [2 2]")},
+    {.op = "Col2Im", IN("Nx6x3", "int 1 [4]", "int 1 [3]"), WITH(GRAD_INTS("pads", 2, 1), GRAD_INTS("dilations", 2))},
+    {.op = "DeformConv",
+     IN("Nx2x3x3", "2x1x2x2", "Nx16x2x2 0.2 0.4", "2", "Nx8x2x2"),
+     WITH(GRAD_INT("group", 2), GRAD_INT("offset_group", 2)),
+     .no_second = 1},
+    {.op = "DeformConv", IN("1x1x4", "2x1x2", "1x2x4 0.2 0.4"), WITH(GRAD_INTS("pads", 1, 0)), .no_second = 1},
     /* grid_sample.c: no point comes near a kink of an axis of 3 or 4 pixels */
     {.op = "AffineGrid", IN("Nx2x3", "int 4 [2 1 3 2]")},
     {.op = "GridSample", IN("1x2x3x4", "1x2x2x2 0.3 0.6"), .no_second = 1},

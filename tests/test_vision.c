@@ -1,5 +1,5 @@
 /* Regions of images, sampling at points, determinants: NonMaxSuppression, RoiAlign, MaxRoiPool, AffineGrid,
- * GridSample, Det. */
+ * GridSample, Col2Im, DeformConv, Det. */
 #include "tests/gradcheck.h"
 #include "tests/numbers.h"
 
@@ -87,6 +87,34 @@ static const numbers_case results[] = {
     {.op = "GridSample", IN("1x1x1x1x2 [1 3]", "1x1x1x1x3 [0 0 0]"), .expected = "2"},
     {.op = "GridSample", IN("uint8 1x2x2 [1 2 5 9]", "double 1x1x1 [0]"), .expected = "1 7"},
     {.op = "GridSample", IN("1x1x0 ", "1x1x1 [0]"), .expected = "0"},
+    {.op = "Col2Im", IN("1x2x2 [1 2 3 4]", "int 1 [3]", "int 1 [2]"), .expected = "1 5 4"},
+    {.op = "Col2Im",
+     IN("int 1x3x2 [1 2 3 4 5 6]", "int 1 [2]", "int 1 [3]"),
+     WITH(GRAD_INTS("pads", 1, 1)),
+     .expected = "5 9"},
+    {.op = "Col2Im", /* two channels; pixels that no block covers are 0 */
+     IN("1x4x2 [1 2 3 4 5 6 7 8]", "int 2 [1 6]", "int 2 [1 2]"),
+     WITH(GRAD_INTS("strides", 1, 3), GRAD_INTS("dilations", 1, 2)),
+     .expected = "1 0 3 2 0 4 5 0 7 6 0 8"},
+    {.op = "DeformConv",
+     IN("1x1x3x3 [0 1 2 3 4 5 6 7 8]", "1x1x2x2 [1 1 1 1]",
+        "1x8x2x2 [0.5 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 -0.1 0 0 0 0 0 0 0 0 0 0]"),
+     .expected = "9.5 11.9 20 24"},
+    {.op = "DeformConv", /* a second offset group; half outside; a whole pixel to the left */
+     IN("1x2x1x2 [1 2 3 4]", "2x1x1x1 [10 100]", "1x4x1x2 [0 0 0.5 0 0.5 0 0 -1]"),
+     WITH(GRAD_INT("group", 2), GRAD_INT("offset_group", 2)),
+     .expected = "15 20 150 300"},
+    {.op = "DeformConv",
+     IN("1x2x1x2 [1 2 3 4]", "2x1x1x1 [10 100]", "1x4x1x2 [0 0 0.5 0 0.5 0 0 -1]", "2 [1 2]", "1x2x1x2 [1 0.5 2 1]"),
+     WITH(GRAD_INT("group", 2), GRAD_INT("offset_group", 2)),
+     .expected = "16 11 302 302"},
+    {.op = "DeformConv",
+     IN("1x1x4 [1 2 3 4]", "1x1x2 [1 1]", "1x2x2 [0.5 0 0 0]"),
+     WITH(GRAD_INTS("strides", 2)),
+     .expected = "3.5 7"},
+    {.op = "DeformConv", /* far outside, and what is no number */
+     IN("1x1x2 [1 2]", "1x1x1 [1]", "1x1x2 [1e30 nan]"),
+     .expected = "0 nan"},
     {.op = "Det", IN("2x2 [1 2 3 4]"), .expected = "-2"},
     {.op = "Det", IN("2x3x3 [0 1 2 3 4 5 6 7 9 1 2 3 2 4 6 0 0 1]"), .expected = "-3 0"},
     {.op = "Det", IN("0x0 "), .expected = "1"},
@@ -100,6 +128,10 @@ static const numbers_case shapes[] = {
     {.op = "AffineGrid", IN("float16 Nx3x4", "int 5 [4 3 5 6 7]"), .expected = "float16[N, 5, 6, 7, 3]"},
     {.op = "GridSample", IN("NxCxHxW", "NxAxBx2"), .expected = "float[N, C, A, B]"},
     {.op = "GridSample", IN("int NxCx2x3x4", "double Nx5x6xBx3"), .expected = "int64[N, C, 5, 6, B]"},
+    {.op = "Col2Im", IN("Nx4x6", "int 2 [3 4]", "int 2 [2 2]"), .expected = "float[N, 1, 3, 4]"},
+    {.op = "Col2Im", IN("double NxCxL", "int 1 [3]", "int 1 [1]"), .expected = "double[N, C, 3]"},
+    {.op = "DeformConv", IN("Nx2x5x5", "3x2x2x2", "Nx8x4x4"), .expected = "float[N, 3, 4, 4]"},
+    {.op = "DeformConv", IN("NxCxHxW", "3x2x1x1", "Nx2xHxW"), .expected = "float[N, 3, H, W]"},
     {.op = "Det", IN("double BxNxN"), .expected = "double[B]"},
     {.op = "NonMaxSuppression", IN(BOXES, "1x1x3 [1 2 3]", "int scalar [1]"), .expected = "int64[1, 3]"},
 };
@@ -134,6 +166,30 @@ static const numbers_case errors[] = {
     {.op = "GridSample", IN("1x1x2x2", "int 1x1x1x2"), .expected = "must be floating, found int64"},
     {.op = "GridSample", IN(SQUARE, CORNERS), WITH(GRAD_STRING("mode", "bilinear")), .expected = "found 'bilinear'"},
     {.op = "GridSample", IN(SQUARE, CORNERS), WITH(GRAD_STRING("padding_mode", "wrap")), .expected = "found 'wrap'"},
+    {.op = "Col2Im", IN("1x4x6", "int 2", "int 2 [2 2]"), .expected = "known at load"},
+    {.op = "Col2Im", IN("1x4x6", "int 2 [3 4]", "int 1 [2]"), .expected = "block_shape 1"},
+    {.op = "Col2Im", IN("1x4x6", "int 2 [3 0]", "int 2 [2 2]"), .expected = "must be positive"},
+    {.op = "Col2Im", IN("1x4x6", "int 2 [3 4]", "int 2 [4 1]"), .expected = "covers 4 positions of spatial axis 0"},
+    {.op = "Col2Im", IN("1x4x5", "int 2 [3 4]", "int 2 [2 2]"), .expected = "[n, channels * 4, 6]"},
+    {.op = "Col2Im", IN("1x3x6", "int 2 [3 4]", "int 2 [2 2]"), .expected = "[n, channels * 4, 6]"},
+    {.op = "Col2Im",
+     IN("1x4x6", "int 2 [3 4]", "int 2 [2 2]"),
+     WITH(GRAD_INTS("strides", 0, 1)),
+     .expected = "strides must lie in"},
+    {.op = "Col2Im",
+     IN("1x4x6", "int 2 [3 4]", "int 2 [2 2]"),
+     WITH(GRAD_INTS("pads", 1, 1)),
+     .expected = "pads needs 4 numbers, found 2"},
+    {.op = "DeformConv", IN("1x2x5x5", "3x1x2x2", "1x8x4x4"), .expected = "do not fit an input of 2 channels"},
+    {.op = "DeformConv", IN("1x2x5x5", "3x2x2x2", "1x6x4x4"), .expected = "must be [1, 8, 4, 4]"},
+    {.op = "DeformConv", IN("1x2x5x5", "3x2x2x2", "1x8x4x4", "2"), .expected = "must be [3]"},
+    {.op = "DeformConv", IN("1x2x5x5", "3x2x2x2", "1x8x4x4", "", "1x8x4x4"), .expected = "must be [1, 4, 4, 4]"},
+    {.op = "DeformConv", IN("1x2x5x5", "3x2xAx2", "1x8x4x4"), .expected = "must be known"},
+    {.op = "DeformConv", IN("1x2", "3x2", "1x8"), .expected = "found rank 2 and 2"},
+    {.op = "DeformConv",
+     IN("1x2x5x5", "3x2x2x2", "1x8x4x4"),
+     WITH(GRAD_INT("offset_group", 0)),
+     .expected = "must be positive"},
     {.op = "Det", IN("2x3"), .expected = "found float[2, 3]"},
     {.op = "Det", IN("3"), .expected = "[..., n, n]"},
 };
@@ -183,6 +239,35 @@ START_TEST(WrongDataIsRefused)
 }
 END_TEST
 
+/* A DeformConv over images of any size becomes its definition when the sizes are there. */
+START_TEST(SizesMayComeLater)
+{
+    static const numbers_case c = {.op = "DeformConv", IN("1x1xHx2", "1x1x1x1 [3]", "1x2xHx2")};
+    gm_tensor *values = NULL, *x, *offset;
+    gm_value_id *map;
+    gm_binding binding;
+    gm_graph *bound;
+    numbers n;
+    numbers_begin(&n);
+    numbers_build(&n, &c);
+    ck_assert_msg(n.graph->status == GM_OK, "%s", gm_context_message(n.context));
+    binding = (gm_binding){gm_dim_symbol(n.graph->symbols, "H"), 3};
+    bound = gm_graph_bind(n.graph, n.pool, &binding, 1, NULL, 0, &map);
+    ck_assert_msg(bound != NULL, "%s", gm_context_message(n.context));
+    x = gm_tensor_create(n.pool, GM_FLOAT, 4, (int64_t[]){1, 1, 3, 2});
+    offset = gm_tensor_create(n.pool, GM_FLOAT, 4, (int64_t[]){1, 2, 3, 2});
+    for (int64_t i = 0; i < 6; i++) {
+        gm_set(x, i, (double)i);
+        gm_set(offset, i, i < 2 ? 0.5 : 0.0);
+    }
+    ck_assert_msg(gm_graph_interpret(bound, n.pool, (const gm_tensor *[]){x, offset}, NULL, 1, 0, &values) == GM_OK,
+                  "%s", gm_context_message(n.context));
+    for (int64_t i = 0; i < 6; i++)
+        ck_assert_double_eq_tol(gm_get(&values[map[n.outputs[0]]], i), 3.0 * (double)i + (i < 2 ? 3.0 : 0.0), 1e-5);
+    numbers_end(&n);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vision");
@@ -193,6 +278,7 @@ int main(void)
     tcase_add_loop_test(all, ShapesAreInferredSymbolically, 0, (int)GM_COUNT(shapes));
     tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
     tcase_add_loop_test(all, WrongDataIsRefused, 0, (int)GM_COUNT(wrong_data));
+    tcase_add_test(all, SizesMayComeLater);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
