@@ -31,10 +31,12 @@ done
 export PKG_CONFIG_PATH="$(dirname "$package")" PKG_CONFIG_SYSROOT_DIR="$work/root"
 export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=passive
 [ "$(pkg-config --libs-only-l gmodel | tr -d ' ')" = -lgmodel ] || fail "pkg-config asks for more than -lgmodel"
+cd "$work"
 flags=$(pkg-config --cflags --libs gmodel)
+echo '#include <gmodel/gmodel.h>' >header.c
+cc -std=c99 -Wall -Wextra -Wpedantic -Werror -c header.c -o header.o $flags || fail "the header is no C99"
 
 # The programs.
-cd "$work"
 for name in generate live run train; do
     extra=
     [ $name != live ] || extra=-pthread
@@ -78,7 +80,7 @@ for piece in piece-*.txt; do
         echo '#include <stdio.h>'
         echo '#include <stdlib.h>'
         echo '#include <string.h>'
-        if grep -qE '^(static|int main|#include|typedef|struct)' "$piece"; then
+        if grep -qE '^(static .*\(|int main)' "$piece"; then
             cat "$piece"
         else
             echo 'gm_status piece(gm_context *context, gm_model *model, gm_session *session, gm_trainer *trainer);'
