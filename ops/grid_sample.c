@@ -189,9 +189,10 @@ static double pixels_of(const sampling *s, int64_t n, double g, double *slope)
         x = rint(x);
     if (x >= low && x <= high)
         return x;
-    if (s->padding == BORDER) {
-        *slope = 0.0;
-        return fmin(fmax(x, 0.0), (double)(n - 1));
+    if (s->padding == BORDER) { /* four taps see the inside from as far as two pixels */
+        double reach = s->mode == CUBIC ? 3.0 : 0.0, clamped = fmin(fmax(x, -reach), (double)(n - 1) + reach);
+        *slope = clamped == x ? *slope : 0.0;
+        return clamped;
     }
     if (s->padding == REFLECTION)
         x = reflect(x, low, high, &sign);

@@ -302,6 +302,10 @@ static const gradcheck_case cases[] = {
      IN("Nx1x3x4", "Nx1x2x2 0.35 0.6"),
      WITH(GRAD_STRING("mode", "cubic"), GRAD_STRING("padding_mode", "border"), GRAD_INT("align_corners", 1)),
      .no_second = 1},
+    {.op = "GridSample",
+     IN("1x1x3x4", "1x2x2x2 -1.5 -1.4"),
+     WITH(GRAD_STRING("mode", "cubic"), GRAD_STRING("padding_mode", "border")),
+     .no_second = 1},
     {.op = "GridSample", IN("1x2x3x4", "1x2x2x2 0.3 0.6"), WITH(GRAD_STRING("mode", "nearest")), .no_second = 1},
     {.op = "GridSample", IN("1x1x2x3x2", "1x1x2x1x3 0.3 0.4"), .no_second = 1},
     /* vision.c, det.c */

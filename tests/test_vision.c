@@ -79,6 +79,10 @@ static const numbers_case results[] = {
      IN("1x1x1x4 [0 1 0 0]", "1x1x2x2 [0 0 -1 0]"),
      WITH(GRAD_STRING("mode", "cubic"), GRAD_INT("align_corners", 1)),
      .expected = "0.59375 0"},
+    {.op = "GridSample", /* beyond the border, but near enough to see the second pixel by -0.03515625 */
+     IN("1x1x4 [1 5 9 13]", "1x3x1 [-1.125 -9 inf]"),
+     WITH(GRAD_STRING("mode", "cubic"), GRAD_STRING("padding_mode", "border")),
+     .expected = "0.859375 1 13"},
     {.op = "GridSample", /* what is no number */
      IN(SQUARE, "1x1x3x2 [nan 0 inf 0 -inf -1e30]"),
      WITH(GRAD_STRING("padding_mode", "border")),
