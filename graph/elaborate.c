@@ -678,6 +678,7 @@ static gm_status compile(gm_program *program, const char *text, size_t bytes, co
     else
         GM_TRY(gm_parse(program->pool, program->sources[0].text, bytes, name, &file));
     onnx = file->onnx ? file : NULL;
+    GM_TRY(gm_onnx_resolve_text(program->pool, file));
     if (onnx && !(file = el_onnx_file(&e, file, true)))
         return e.fatal != GM_OK ? e.fatal : GM_ERROR_UNSUPPORTED;
     e.file = el_with_imports(&e, file, program->sources[0].name);

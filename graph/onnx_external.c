@@ -4,6 +4,7 @@
  * The file lies in the folder of the model or below it. An absolute location, `..`, a symbolic link anywhere on the way and
  * whatever is no regular file are refused: a model that came from elsewhere cannot read other files of its user. */
 #include "graph/onnx_proto.h"
+#include "graph/onnx_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -208,4 +209,71 @@ gm_status gm_onnx_write_external(gm_pool *pool, gm_external *external, const voi
     GM_TRY(add_entry(pool, proto, "length", gm_pool_printf(pool, "%zu", bytes)));
     external->offset += bytes;
     return external->write(external->user, data, bytes);
+}
+
+/* --- Tensors of a text ------------------------------------------------------------------------------------------------ */
+
+static gm_status text_dims(gm_context *context, const gm_ast_expression *node, gm_tensor *tensor)
+{
+    tensor->type = node->type->type;
+    tensor->rank = (int)node->type->dim_count;
+    for (int i = 0; i < tensor->rank && i < GM_MAX_RANK; i++) {
+        const gm_ast_expression *size = node->type->dims[i].expression;
+        if (!size || size->kind != GM_AST_NUMBER || size->is_float || size->integer < 0)
+            return gm_diagnose(context, node->where, "the dimensions of a tensor in another file must be numbers");
+        tensor->dims[i] = size->integer;
+    }
+    return tensor->rank <= GM_MAX_RANK ? GM_OK : gm_diagnose(context, node->where, "a tensor has at most 8 dimensions");
+}
+
+static gm_status read_text_tensor(gm_pool *pool, const char *file, const char *name, gm_ast_expression *node)
+{
+    gm_context *context = gm_pool_context(pool);
+    size_t count = node->item_count / 2, bytes;
+    Onnx__TensorProto proto = ONNX__TENSOR_PROTO__INIT;
+    Onnx__StringStringEntryProto *entries = gm_pool_array(pool, count + 1, sizeof *entries);
+    gm_tensor tensor = {.type = GM_TYPE_UNDEFINED};
+    proto.external_data = gm_pool_array(pool, count + 1, sizeof *proto.external_data);
+    if (!entries || !proto.external_data)
+        return GM_ERROR_MEMORY;
+    proto.name = (char *)(uintptr_t)name;
+    for (; proto.n_external_data < count; proto.n_external_data++) {
+        Onnx__StringStringEntryProto *entry = proto.external_data[proto.n_external_data] =
+            &entries[proto.n_external_data];
+        onnx__string_string_entry_proto__init(entry);
+        entry->key = (char *)(uintptr_t)node->items[2 * proto.n_external_data]->text;
+        entry->value = (char *)(uintptr_t)node->items[2 * proto.n_external_data + 1]->text;
+    }
+    GM_TRY(text_dims(context, node, &tensor));
+    if (!gm_onnx_tensor_bytes(tensor.type, (size_t)tensor.rank, tensor.dims, INT64_MAX, &bytes) ||
+        !gm_shape_fits(tensor.rank, tensor.dims))
+        return gm_diagnose(context, node->where, "a tensor of this kind cannot lie in another file");
+    GM_TRY(gm_onnx_read_external(pool, file, &proto, bytes, &tensor.data));
+    if (!gm_onnx_is_little_endian())
+        gm_onnx_swap_bytes(tensor.data, bytes, gm_type_bytes(tensor.type));
+    node->tensor = gm_pool_copy(pool, &tensor, sizeof tensor);
+    node->text = NULL;
+    node->item_count = 0;
+    return node->tensor ? GM_OK : GM_ERROR_MEMORY;
+}
+
+static gm_status read_parameters(gm_pool *pool, const gm_ast_file *file, gm_ast_parameter *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        gm_ast_expression *node = list[i].default_value;
+        if (!node || node->kind != GM_AST_TENSOR || !node->text || !node->type)
+            continue;
+        GM_TRY(read_text_tensor(pool, file->name, list[i].name, node));
+        file->onnx->external = true;
+    }
+    return GM_OK;
+}
+
+gm_status gm_onnx_resolve_text(gm_pool *pool, gm_ast_file *file)
+{
+    gm_ast_graph *graph = file->onnx ? file->onnx->graph : NULL;
+    if (!graph)
+        return GM_OK;
+    GM_TRY(read_parameters(pool, file, graph->signature.inputs, graph->signature.input_count));
+    return read_parameters(pool, file, graph->values, graph->value_count);
 }

@@ -42,6 +42,14 @@ gm_status gm_onnx_unpack(gm_pool *pool, const void *data, size_t bytes, const ch
 /* A tensor of a message that was unpacked into `pool`, where its bytes stay. `file` is for messages. */
 gm_status gm_onnx_read_tensor(gm_pool *pool, const char *file, const Onnx__TensorProto *proto, gm_tensor **tensor_out);
 
+/* Any type as ONNX text has it ("opaque" where that has nothing for it); NULL: no memory. And back: *type_out is NULL where the text
+ * is no such type (graph/onnx_type.c). */
+const char *gm_onnx_type_text(gm_pool *pool, const Onnx__TypeProto *type);
+gm_status gm_onnx_type_read(gm_pool *pool, const char *text, Onnx__TypeProto **type_out);
+
+/* Needs no quotes in a text: letters, digits and _, no digit first. */
+bool gm_onnx_is_name(const char *name);
+
 /* The `bytes` of a tensor that lies in another file, beside or below `file`, in `pool` (graph/onnx_external.c). */
 gm_status gm_onnx_read_external(gm_pool *pool, const char *file, const Onnx__TensorProto *proto, size_t bytes,
                                 void **data_out);

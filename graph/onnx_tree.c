@@ -72,6 +72,19 @@ static gm_ast_expression *string(builder *b, const char *text)
     return made;
 }
 
+static gm_ast_expression *value_name(builder *b, const char *name)
+{
+    gm_ast_expression *made;
+    if (!name || !name[0])
+        return string(b, "");
+    made = expression(b, GM_AST_PATH);
+    if (!made || !(made->parts = make(b, 1, sizeof *made->parts)))
+        return NULL;
+    made->parts[0] = name;
+    made->part_count = 1;
+    return made;
+}
+
 static gm_ast_expression *list(builder *b, size_t count)
 {
     gm_ast_expression *made = expression(b, GM_AST_LIST);
@@ -92,26 +105,11 @@ static gm_status dimension(builder *b, const Onnx__TensorShapeProto__Dimension *
         dim->expression = integer(b, from->dim_value);
     else if (from->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && from->dim_param &&
              from->dim_param[0])
-        dim->expression = string(b, from->dim_param);
+        dim->expression =
+            gm_onnx_is_name(from->dim_param) ? value_name(b, from->dim_param) : string(b, from->dim_param);
     else
         dim->kind = GM_AST_DIM_UNKNOWN;
     return dim->expression || dim->kind == GM_AST_DIM_UNKNOWN ? GM_OK : GM_ERROR_MEMORY;
-}
-
-static const char *constructor_of(const Onnx__TypeProto *from)
-{
-    switch (from->value_case) {
-    case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE:
-        return "seq";
-    case ONNX__TYPE_PROTO__VALUE_MAP_TYPE:
-        return "map";
-    case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE:
-        return "optional";
-    case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE:
-        return "sparse_tensor";
-    default:
-        return NULL;
-    }
 }
 
 static gm_status type(builder *b, const Onnx__TypeProto *from, gm_ast_type **out)
@@ -124,18 +122,13 @@ static gm_status type(builder *b, const Onnx__TypeProto *from, gm_ast_type **out
     if (!(made = *out = make(b, 1, sizeof *made)))
         return GM_ERROR_MEMORY;
     made->where = b->where;
-    if ((made->constructor = constructor_of(from)) || from->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) {
-        made->constructor = made->text = made->constructor ? made->constructor : "opaque";
-        return GM_OK;
+    tensor = from->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? from->tensor_type : NULL;
+    if (!tensor || !gm_type_find((gm_type)tensor->elem_type)) {
+        made->constructor = made->text = gm_onnx_type_text(b->pool, from);
+        return made->text ? GM_OK : GM_ERROR_MEMORY;
     }
-    tensor = from->tensor_type;
-    if (gm_type_find((gm_type)tensor->elem_type)) {
-        made->type = (gm_type)tensor->elem_type;
-    } else if (!(made->constructor = made->text =
-                     gm_pool_printf(b->pool, "tensor of type %d", tensor->has_elem_type ? tensor->elem_type : 0))) {
-        return GM_ERROR_MEMORY;
-    }
-    made->any_shape = !tensor->shape;
+    made->type = (gm_type)tensor->elem_type;
+    made->any_shape = made->has_shape = !tensor->shape;
     if (!tensor->shape)
         return GM_OK;
     made->dim_count = tensor->shape->n_dim;
@@ -244,12 +237,37 @@ static gm_status attribute_value(builder *b, const Onnx__AttributeProto *from, g
             break;
         *out = expression(b, GM_AST_GRAPH);
         return *out ? graph(b, from->g, &(*out)->graph) : GM_ERROR_MEMORY;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO:
+        if (!from->tp)
+            break;
+        *out = expression(b, GM_AST_TYPE);
+        return *out ? type(b, from->tp, &(*out)->type) : GM_ERROR_MEMORY;
     default:
         break;
     }
     return gm_fail(b->context, GM_ERROR_UNSUPPORTED,
                    "%s: attribute '%s' has a value of kind %d, which is not supported", b->where.file,
                    text_or_empty(from->name), attribute_type(from));
+}
+
+static const char *kind_name(int kind)
+{
+    static const char *const names[] = {NULL, "float", "int", "string", "tensor", "graph", "floats", "ints", "strings"};
+    return kind > 0 && kind < (int)GM_COUNT(names) ? names[kind] : NULL;
+}
+
+/* What a value does not show is written behind the name: `alpha: float = 2`. */
+static const char *shown_type(const Onnx__AttributeProto *from, const gm_ast_expression *value)
+{
+    int kind = attribute_type(from);
+    bool shown = kind != GM_ATTRIBUTE_FLOAT && kind != GM_ATTRIBUTE_FLOATS;
+    if (kind == GM_ATTRIBUTE_FLOAT)
+        shown = strpbrk(value->text, ".en") != NULL;
+    for (size_t i = 0; kind == GM_ATTRIBUTE_FLOATS && i < value->item_count; i++)
+        shown = shown || strpbrk(value->items[i]->text, ".en");
+    if (kind >= GM_ATTRIBUTE_FLOATS && value->item_count == 0)
+        shown = false;
+    return shown ? NULL : kind_name(kind);
 }
 
 static gm_status attributes(builder *b, Onnx__AttributeProto *const *from, size_t count, gm_ast_attributes *out)
@@ -267,26 +285,35 @@ static gm_status attributes(builder *b, Onnx__AttributeProto *const *from, size_
             if (!reference)
                 return GM_ERROR_MEMORY;
             reference->text = from[i]->ref_attr_name;
+            out->items[i].type = kind_name(attribute_type(from[i]));
             continue;
         }
         GM_TRY(attribute_value(b, from[i], &out->items[i].value));
+        out->items[i].type = shown_type(from[i], out->items[i].value);
     }
     return GM_OK;
 }
 
 /* --- Nodes --- */
 
-static gm_ast_expression *value_name(builder *b, const char *name)
+/* Domain and operator as the text has them: "ai.onnx.ml", "Scaler" are four parts. 0: no memory. */
+static size_t call_parts(builder *b, const char *domain, const char *name, const char ***parts_out)
 {
-    gm_ast_expression *made;
-    if (!name || !name[0])
-        return string(b, "");
-    made = expression(b, GM_AST_PATH);
-    if (!made || !(made->parts = make(b, 1, sizeof *made->parts)))
-        return NULL;
-    made->parts[0] = name;
-    made->part_count = 1;
-    return made;
+    size_t count = 0;
+    const char **parts = make(b, strlen(domain) + 2, sizeof *parts);
+    bool is_default = !domain[0] || strcmp(domain, "ai.onnx") == 0;
+    for (const char *at = domain; parts && !is_default; at++) {
+        size_t length = strcspn(at, ".");
+        if (!(parts[count++] = gm_pool_substring(b->pool, at, length)))
+            return 0;
+        at += length;
+        if (!*at)
+            break;
+    }
+    *parts_out = parts;
+    if (parts)
+        parts[count++] = name;
+    return count;
 }
 
 static gm_status node(builder *b, const Onnx__NodeProto *from, gm_ast_statement *statement)
@@ -298,14 +325,13 @@ static gm_status node(builder *b, const Onnx__NodeProto *from, gm_ast_statement 
     statement->value = call;
     statement->output_count = from->n_output;
     statement->outputs = make(b, from->n_output, sizeof *statement->outputs);
-    if (!call || !statement->outputs || !(call->parts = make(b, 2, sizeof *call->parts)) ||
-        !(call->items = make(b, from->n_input, sizeof *call->items)))
+    if (!call || !statement->outputs || !(call->items = make(b, from->n_input, sizeof *call->items)))
         return GM_ERROR_MEMORY;
     for (size_t i = 0; i < from->n_output; i++)
         statement->outputs[i] = text_or_empty(from->output[i]);
-    if (domain[0] && strcmp(domain, "ai.onnx") != 0)
-        call->parts[call->part_count++] = domain;
-    call->parts[call->part_count++] = name;
+    call->part_count = call_parts(b, domain, name, &call->parts);
+    if (!call->part_count)
+        return GM_ERROR_MEMORY;
     call->overload = from->overload && from->overload[0] ? from->overload : NULL;
     call->has_arguments = true;
     call->item_count = from->n_input;

@@ -57,6 +57,23 @@ static bool number(const gm_ast_expression *item, double *real, int64_t *whole, 
 
 /* --- Tensors and types --- */
 
+static gm_status strings(builder *b, const char *name, const gm_tensor *data, Onnx__TensorProto *proto)
+{
+    const char *const *texts = data->data;
+    int64_t count = gm_tensor_count(data);
+    proto->name = name ? text_of(name) : NULL;
+    proto->n_dims = (size_t)data->rank;
+    proto->dims = gm_pool_copy(b->pool, data->dims, (size_t)data->rank * sizeof *data->dims + 1);
+    proto->has_data_type = 1;
+    proto->data_type = GM_STRING;
+    proto->string_data = gm_pool_array(b->pool, (size_t)count + 1, sizeof *proto->string_data);
+    if (!proto->dims || !proto->string_data)
+        return GM_ERROR_MEMORY;
+    for (; proto->n_string_data < (size_t)count; proto->n_string_data++)
+        proto->string_data[proto->n_string_data] = bytes_of(texts[proto->n_string_data]);
+    return GM_OK;
+}
+
 static gm_status tensor(builder *b, const char *name, const gm_ast_expression *from, Onnx__TensorProto **out)
 {
     const gm_tensor *data = from->tensor;
@@ -64,6 +81,8 @@ static gm_status tensor(builder *b, const char *name, const gm_ast_expression *f
     size_t bytes;
     if (!proto)
         return GM_ERROR_MEMORY;
+    if (data && data->type == GM_STRING)
+        return strings(b, name, data, proto);
     if (!data || !gm_onnx_tensor_bytes(data->type, (size_t)data->rank, data->dims, INT64_MAX, &bytes))
         return refuse(b, from->where, "a tensor of this kind");
     proto->name = name ? text_of(name) : NULL;
@@ -104,10 +123,12 @@ static gm_status dimension(builder *b, const gm_ast_dim *from, Onnx__TensorShape
 static gm_status type(builder *b, const gm_ast_type *from, Onnx__TypeProto **out)
 {
     Onnx__TypeProto__Tensor *shaped = make(b, &onnx__type_proto__tensor__descriptor);
+    if (from->constructor) {
+        GM_TRY(gm_onnx_type_read(b->pool, from->text, out));
+        return *out ? GM_OK : refuse(b, from->where, "a type of this kind");
+    }
     if (!shaped || !(*out = make(b, &onnx__type_proto__descriptor)))
         return GM_ERROR_MEMORY;
-    if (from->constructor)
-        return refuse(b, from->where, "a type that is no tensor");
     (*out)->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
     (*out)->tensor_type = shaped;
     shaped->has_elem_type = 1;
@@ -138,9 +159,10 @@ static gm_status value_info(builder *b, const gm_ast_parameter *from, Onnx__Valu
 
 static gm_status graph(builder *b, const gm_ast_graph *from, Onnx__GraphProto **out);
 
-static gm_status list_attribute(builder *b, const gm_ast_expression *from, bool floats, Onnx__AttributeProto *out)
+static gm_status list_attribute(builder *b, const gm_ast_expression *from, int kind, Onnx__AttributeProto *out)
 {
-    bool strings = from->item_count && from->items[0]->kind == GM_AST_STRING, is_float;
+    bool strings = from->item_count ? from->items[0]->kind == GM_AST_STRING : kind == GM_ATTRIBUTE_STRINGS;
+    bool floats = kind == GM_ATTRIBUTE_FLOATS, is_float;
     size_t count = from->item_count;
     double real;
     int64_t whole;
@@ -226,7 +248,7 @@ static gm_status attribute(builder *b, const gm_ast_attribute *from, Onnx__Attri
         made->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH;
         return graph(b, value->graph, &made->g);
     case GM_AST_LIST:
-        return list_attribute(b, value, kind == GM_ATTRIBUTE_FLOATS, made);
+        return list_attribute(b, value, kind, made);
     case GM_AST_TYPE:
         made->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO;
         return type(b, value->type, &made->tp);

@@ -328,7 +328,24 @@ static gm_ast_expression *numbers(gm_parser *p, gm_ast_expression *node)
     return store(p, node, dims, values, count) ? node : NULL;
 }
 
-/* Strings, and types without a gm_type: the items stay expressions. */
+/* As an array of const char *. */
+static bool store_strings(gm_parser *p, gm_ast_expression *node, const int64_t *dims, const gm_ast_expression *data)
+{
+    const char **texts = gm_pool_array(p->pool, data->item_count + 1, sizeof *texts);
+    gm_tensor shape = {.type = GM_STRING, .rank = (int)node->type->dim_count};
+    memcpy(shape.dims, dims, (size_t)shape.rank * sizeof *dims);
+    for (size_t i = 0; texts && i < data->item_count; i++)
+        texts[i] = data->items[i]->text;
+    shape.data = texts;
+    node->tensor = texts ? gm_pool_copy(p->pool, &shape, sizeof shape) : NULL;
+    if (!node->tensor) {
+        p->status = GM_ERROR_MEMORY;
+        p->failed = true;
+    }
+    return node->tensor != NULL;
+}
+
+/* Strings become a tensor of them; of types without a gm_type the items stay expressions. */
 static gm_ast_expression *items(gm_parser *p, gm_ast_expression *node)
 {
     int64_t dims[GM_MAX_RANK];
@@ -345,8 +362,8 @@ static gm_ast_expression *items(gm_parser *p, gm_ast_expression *node)
             gm_parser_error(p, data->items[i]->where, "expected a %s in this tensor", strings ? "string" : "number");
             return NULL;
         }
-    if (strings && !wrong_count(p, where, expected, data->item_count))
-        return NULL;
+    if (strings)
+        return wrong_count(p, where, expected, data->item_count) && store_strings(p, node, dims, data) ? node : NULL;
     node->items = data->items;
     node->item_count = data->item_count;
     return gm_parser_raise(p, node) ? node : NULL;

@@ -125,7 +125,9 @@ static void print_real(gm_text *text, double value, bool single)
 /* As ONNX text has it: float16 and bfloat16 as bit patterns. */
 static void print_element(gm_text *text, const gm_tensor *tensor, int64_t index)
 {
-    if (tensor->type == GM_FLOAT || tensor->type == GM_DOUBLE)
+    if (tensor->type == GM_STRING)
+        print_string(text, ((const char *const *)tensor->data)[index]);
+    else if (tensor->type == GM_FLOAT || tensor->type == GM_DOUBLE)
         print_real(text, gm_get(tensor, index), tensor->type == GM_FLOAT);
     else if (tensor->type == GM_FLOAT16 || tensor->type == GM_BFLOAT16)
         gm_text_add(text, "%u", (unsigned)((const uint16_t *)tensor->data)[index]);

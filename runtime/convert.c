@@ -45,7 +45,7 @@ static gm_status find_kind(conversion *c)
     gm_clear_message(c->context);
     GM_TRY(gm_parse(c->pool, c->data, c->bytes, c->from, &c->tree));
     c->kind = c->tree->onnx ? GM_FILE_ONNX_TEXT : GM_FILE_TEXT;
-    return GM_OK;
+    return gm_onnx_resolve_text(c->pool, c->tree);
 }
 
 static gm_status load(conversion *c, const void *data, size_t bytes)

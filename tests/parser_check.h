@@ -42,7 +42,12 @@ static bool same_tensor(const gm_tensor *a, const gm_tensor *b)
 {
     if (!a || !b)
         return a == b;
-    return a->type == b->type && gm_tensor_same_shape(a, b) && memcmp(a->data, b->data, gm_tensor_bytes(a)) == 0;
+    if (a->type != b->type || !gm_tensor_same_shape(a, b) || memcmp(a->data, b->data, gm_tensor_bytes(a)) != 0)
+        return false;
+    for (int64_t i = 0; a->type == GM_STRING && i < gm_tensor_count(a); i++)
+        if (strcmp(((const char *const *)a->data)[i], ((const char *const *)b->data)[i]) != 0)
+            return false;
+    return true;
 }
 
 static bool same_attributes(const gm_ast_attributes *a, const gm_ast_attributes *b)
