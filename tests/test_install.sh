@@ -68,6 +68,21 @@ is_png live.png
 ./generate tiny.onnx || fail "generate does not take an .onnx"
 is_png grid.png
 
+# What docs/format.md says is enough to read a checkpoint.
+if command -v python3 >/dev/null; then
+    reader="python3 $source/tests/peers/read_gmodel.py"
+    $reader circle.gmodel >listed.txt || fail "the second reader fails"
+    for line in 'model circle opset 21' 'source circle.gmodel of 10 lines' 'parameter inside.h.Dense.W float\[2, 32\] ' \
+        'slot fit.inside.h.Dense.W.m float\[2, 32\] ' 'slot fit.inside.t int64 1000$' 'position gmodel.run int64\[3\] 1 128 0$' \
+        "view [0-9]* nodes, inputs \['x'\] outputs \['logit'\]"; do
+        grep -q "^$line" listed.txt || fail "the second reader does not list $line: $(cat listed.txt)"
+    done
+    "$build/gmrun" convert circle.gmodel circle-text.gmodel 2>/dev/null || fail "circle.gmodel is not converted into its text"
+    $reader circle.gmodel --source | cmp - circle-text.gmodel || fail "the second reader reads another text"
+    "$build/gmrun" convert --external-data --to binary tiny.gmodel outside.gmodel 2>/dev/null || fail "no data in a second file"
+    $reader outside.gmodel | grep -q '^parameter draw.image.Dense.W float\[4, 64\] ' || fail "the second reader misses outside.gmodel.data"
+fi
+
 # The pieces of C in docs/embedding.md, as they stand: whole programs and declarations, or statements of a function.
 awk '/^```c$/ { inside = 1; file = sprintf("piece-%02d.txt", ++count); next } /^```$/ { inside = 0 } inside { print > file }' \
     "$source/docs/embedding.md"
