@@ -315,6 +315,9 @@ int64_t el_state_add(elaborator *e, const gm_state_entry *entry);
 bool el_read_file(elaborator *e, const char *path, gm_location where, const char **data_out, size_t *bytes_out);
 bool el_decode(elaborator *e, const char *path, const char *data, size_t bytes, gm_location where,
                struct gm_container **container_out);
+/* What a file says of itself is told at `where`, beside the errors found so far, which are `before`. */
+void el_tell_failure(elaborator *e, const gm_report *before, gm_status status, gm_location where);
+const char *el_source_name(elaborator *e, const char *path); /* under which a file is kept; NULL: no memory */
 bool el_add_source(elaborator *e, const char *path, const char *text, size_t bytes);
 gm_ast_file *el_parse(elaborator *e, const char *path, const char *text, size_t bytes);
 /* The file with the declarations of what it imports. path: of the file. NULL: no memory. */

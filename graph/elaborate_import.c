@@ -22,7 +22,7 @@ static const char *seen_from_model(elaborator *e, const char *from, const char *
 }
 
 /* The name of a source in the program: files of a loaded model are called after it. */
-static const char *source_name(elaborator *e, const char *path)
+const char *el_source_name(elaborator *e, const char *path)
 {
     return e->prefix ? gm_pool_printf(e->pool, "%s%s", e->prefix, path) : path;
 }
@@ -38,7 +38,7 @@ static const gm_source_file *find_source(const gm_source_file *sources, size_t c
 bool el_add_source(elaborator *e, const char *path, const char *text, size_t bytes)
 {
     gm_program *program = e->program;
-    const char *name = source_name(e, path);
+    const char *name = el_source_name(e, path);
     if (!name)
         return el_out_of_memory(e), false;
     if (find_source(program->sources, program->source_count, name))
@@ -53,8 +53,7 @@ bool el_add_source(elaborator *e, const char *path, const char *text, size_t byt
     return true;
 }
 
-/* What a file says of itself is told at `where`, beside the errors found so far. */
-static void tell_failure(elaborator *e, const gm_report *before, gm_status status, gm_location where)
+void el_tell_failure(elaborator *e, const gm_report *before, gm_status status, gm_location where)
 {
     char *why = gm_pool_string(e->pool, gm_context_message(e->context));
     *gm_report_of(e->context) = *before;
@@ -68,7 +67,7 @@ bool el_read_file(elaborator *e, const char *path, gm_location where, const char
 {
     gm_report *before = gm_pool_copy(e->pool, gm_report_of(e->context), sizeof *before);
     const gm_program_options *options = e->options;
-    const char *name = source_name(e, path);
+    const char *name = el_source_name(e, path);
     gm_status status;
     if (!before || !name)
         return el_out_of_memory(e), false;
@@ -84,7 +83,7 @@ bool el_read_file(elaborator *e, const char *path, gm_location where, const char
         return el_error(e, where, "'%s' cannot be read: this model was given without its files", path), false;
     status = options->read(options->user, e->pool, name, data_out, bytes_out);
     if (status != GM_OK)
-        tell_failure(e, before, status, where);
+        el_tell_failure(e, before, status, where);
     return status == GM_OK;
 }
 
@@ -97,7 +96,7 @@ bool el_decode(elaborator *e, const char *path, const char *data, size_t bytes, 
         return el_out_of_memory(e), false;
     status = gm_container_decode(e->pool, data, bytes, path, container_out);
     if (status != GM_OK)
-        tell_failure(e, before, status, where);
+        el_tell_failure(e, before, status, where);
     return status == GM_OK;
 }
 
@@ -235,7 +234,7 @@ static gm_ast_file *imported_file(elaborator *e, const gm_ast_declaration *decla
                  path);
         return NULL;
     }
-    shown = e->prefix || path[0] == '/' ? source_name(e, path) : seen_from_model(e, e->main_path, path);
+    shown = e->prefix || path[0] == '/' ? el_source_name(e, path) : seen_from_model(e, e->main_path, path);
     if (!shown || !el_add_source(e, path, data, bytes))
         return NULL;
     file = el_parse(e, shown, data, bytes);

@@ -1,5 +1,5 @@
-/* Elaboration: networks made of others. `load` takes one with its weights out of a binary .gmodel, whose text is compiled
- * in a name space of its own; `copy` makes a second one of the same body that shares the buffers. */
+/* Elaboration: networks made of others. `load` takes one with its weights out of a binary .gmodel or a plain ONNX model; its text
+ * is compiled in a name space of its own; `copy` makes a second one of the same body that shares the buffers. */
 #include "graph/container.h"
 #include "graph/elaborate.h"
 
@@ -46,16 +46,17 @@ static bool is_loaded(const elaborator *e)
     return false;
 }
 
-static int64_t opset_of(const gm_ast_file *file)
+/* The number behind an attribute of the `model` line. */
+static int64_t model_number(const gm_ast_file *file, const char *name, int64_t fallback)
 {
     for (size_t i = 0; i < file->declaration_count; i++) {
         const gm_ast_attributes *attributes = &file->declarations[i].attributes;
         for (size_t k = 0; file->declarations[i].kind == GM_AST_MODEL && k < attributes->count; k++)
-            if (attributes->items[k].name && strcmp(attributes->items[k].name, "opset") == 0 &&
+            if (attributes->items[k].name && strcmp(attributes->items[k].name, name) == 0 &&
                 attributes->items[k].value && attributes->items[k].value->kind == GM_AST_NUMBER)
                 return attributes->items[k].value->integer;
     }
-    return GM_DEFAULT_OPSET;
+    return fallback;
 }
 
 /* Parses the text of the loaded file, evaluates its consts and adds its callables. e->prefix and e->container are set. */
@@ -68,7 +69,9 @@ static bool fill_module(elaborator *e, el_module *module, const char *path, cons
     if (!file || (e->container && !is_loaded(e) && !keep_settings(e, e->container)))
         return false;
     module->file = file;
-    module->opset = opset_of(file);
+    module->opset = model_number(file, "opset", GM_DEFAULT_OPSET);
+    for (size_t i = 0; i < file->declaration_count && model_number(file, "onnx", 0) == 1; i++)
+        file->declarations[i].onnx = true;
     module->container = e->container;
     module->prefix = e->prefix;
     e->consts = (el_names){0};
@@ -77,6 +80,53 @@ static bool fill_module(elaborator *e, el_module *module, const char *path, cons
     e->consts = saved;
     el_add_callables(e, file, false, module);
     return true;
+}
+
+/* What a program of a plain ONNX model would be saved as: the text that stands for it, and its tensors. */
+static gm_container *container_of(elaborator *e, const gm_program *program)
+{
+    gm_container *made = gm_pool_alloc(e->pool, sizeof *made);
+    gm_source_file *source = gm_pool_alloc(e->pool, sizeof *source);
+    if (!made || !source ||
+        !(made->parameters = gm_pool_array(e->pool, program->state_count + 1, sizeof *made->parameters)))
+        return NULL;
+    *source = program->sources[0];
+    source->name = gm_pool_string(e->pool, source->name);
+    source->text = gm_pool_substring(e->pool, source->text, source->bytes);
+    made->sources = source;
+    made->source_count = 1;
+    for (size_t i = 0; i < program->state_count; i++) {
+        const gm_state_entry *entry = &program->states[i];
+        gm_named_tensor *to = &made->parameters[made->parameter_count];
+        if (entry->initializer.kind != GM_INITIALIZE_TENSOR)
+            continue;
+        to->name = gm_pool_string(e->pool, entry->path);
+        to->tensor = gm_tensor_copy(e->pool, entry->initializer.tensor);
+        if (!to->name || !to->tensor)
+            return NULL;
+        made->parameter_count++;
+    }
+    return source->name && source->text ? made : NULL;
+}
+
+static bool open_onnx(elaborator *e, const char *path, const char *data, size_t bytes, gm_location where,
+                      gm_container **container_out)
+{
+    gm_program *program = NULL;
+    gm_report *before = gm_pool_copy(e->pool, gm_report_of(e->context), sizeof *before);
+    const char *name = el_source_name(e, path);
+    gm_status status;
+    if (!before || !name)
+        return el_out_of_memory(e), false;
+    status = gm_program_compile(e->context, data, bytes, name, NULL, &program);
+    if (status != GM_OK) {
+        el_tell_failure(e, before, status, where);
+        return false;
+    }
+    *gm_report_of(e->context) = *before;
+    *container_out = container_of(e, program);
+    gm_program_destroy(program);
+    return *container_out ? true : (el_out_of_memory(e), false);
 }
 
 static bool open_module(elaborator *e, const char *path, gm_location where, el_module *module)
@@ -88,7 +138,7 @@ static bool open_module(elaborator *e, const char *path, gm_location where, el_m
     if (!el_read_file(e, path, where, &text, &bytes))
         return false;
     if (gm_encoding_of(text, bytes) == GM_ENCODING_BINARY) {
-        if (!el_decode(e, path, text, bytes, where, &container))
+        if (!(gm_container_has_source(text, bytes) ? el_decode : open_onnx)(e, path, text, bytes, where, &container))
             return false;
         text = container->sources[0].text;
         bytes = container->sources[0].bytes;

@@ -209,11 +209,13 @@ static size_t follow_mode(elaborator *e, const gm_operator *op, gm_attribute *at
 {
     bool training = e->frame->training;
     if (strcmp(op->name, "BatchNormalization") == 0) {
-        const gm_attribute *written = NULL;
+        gm_attribute *written = NULL;
         for (size_t i = 0; i < *attribute_count; i++)
             if (strcmp(attributes[i].name, "training_mode") == 0)
                 written = &attributes[i];
-        if (written)
+        if (written && e->frame->made && e->frame->declaration && e->frame->declaration->onnx) /* of load */
+            written->i = training;
+        else if (written)
             training = written->i != 0;
         else
             attributes[(*attribute_count)++] = gm_attribute_int("training_mode", training);
@@ -241,7 +243,7 @@ static bool begin_node(elaborator *e, const gm_operator *op, const gm_ast_expres
     node->input_count = call->item_count;
     node->output_count = wanted;
     node->inputs = gm_pool_array(e->pool, call->item_count + 9, sizeof *node->inputs);
-    node->outputs = gm_pool_array(e->pool, wanted + 1, sizeof *node->outputs);
+    node->outputs = gm_pool_array(e->pool, wanted + 3, sizeof *node->outputs);
     if (!node->inputs || !node->outputs) {
         el_out_of_memory(e);
         return false;
@@ -256,12 +258,25 @@ static bool begin_node(elaborator *e, const gm_operator *op, const gm_ast_expres
     return operator_inputs(e, op, values, call->item_count, node->inputs, call->where);
 }
 
+/* Exporters write BatchNormalization with its one output of inference: in training its running statistics are written too. */
+static bool takes_statistics(const elaborator *e, const gm_operator *op, const el_value *values, size_t count,
+                             size_t wanted)
+{
+    if (strcmp(op->name, "BatchNormalization") != 0 || !el_in_onnx(e) || !e->frame->training || !e->writes_buffers ||
+        wanted != 1 || count != 5)
+        return false;
+    return values[3].kind == EL_STATE && values[4].kind == EL_STATE &&
+           e->program->states[values[3].state].kind == GM_STATE_BUFFER &&
+           e->program->states[values[4].state].kind == GM_STATE_BUFFER;
+}
+
 size_t el_operator_call(elaborator *e, const gm_operator *op, const gm_ast_expression *call, el_value *values,
                         el_value *outputs, size_t wanted)
 {
     operator_node made = {0};
     gm_older_node *node = &made.node;
     size_t present = wanted;
+    bool statistics = false;
     if (!begin_node(e, op, call, values, wanted, &made))
         return 0;
     el_place_node(e, call->where, made.path);
@@ -272,11 +287,15 @@ size_t el_operator_call(elaborator *e, const gm_operator *op, const gm_ast_expre
     if (!node->done && e->graph->status == GM_OK) {
         present =
             follow_mode(e, op, node->attributes, &node->attribute_count, node->inputs, &node->input_count, wanted);
+        statistics = takes_statistics(e, op, values, call->item_count, wanted);
+        present = statistics ? 3 : present;
         gm_graph_add_node(e->graph, op, node->inputs, node->input_count, node->attributes, node->attribute_count,
                           node->outputs, present);
     }
     if (el_take_graph_error(e))
         return 0;
+    for (size_t i = 1; statistics && i < 3; i++)
+        el_state_assign(e, values[2 + i].state, node->outputs[i]);
     for (size_t i = 0; i < wanted; i++)
         outputs[i] = i < present && node->outputs[i] ? el_tensor(node->outputs[i]) : (el_value){.kind = EL_ABSENT};
     return wanted;

@@ -247,6 +247,51 @@ START_TEST(a_loaded_network_keeps_its_weights_settings_and_is_not_trained)
 }
 END_TEST
 
+/* A plain ONNX model is as good: its floating initializers are parameters, those of BatchNormalization buffers. */
+START_TEST(a_plain_onnx_model_is_loaded_and_trained)
+{
+    float weight[4], mean[2], again[4];
+    gm_trainer *trainer = NULL;
+    gm_convert_options options;
+    gm_convert_options_default(&options, sizeof options);
+    options.kind = GM_FILE_ONNX;
+    write_file("body.txt", "< ir_version: 10, opset_import: [\"\" : 21] >\n"
+                           "body (float[N, 2] x) => (float[N, 2] y)\n"
+                           "<float[2, 2] \"fc.weight\" = {1, 2, 3, 4}, float[2] one = {1, 1}, float[2] mean = {5, 6},\n"
+                           " float[2] variance = {1, 1}, float[2] zero = {0, 0}>\n"
+                           "{\n  h = MatMul(x, \"fc.weight\")\n  c = Constant <value_float = 0.5> ()\n  s = Mul(h, c)\n"
+                           "  y = BatchNormalization <training_mode = 0> (s, one, zero, mean, variance)\n}\n");
+    require(gm_convert(context, in_folder("body.txt"), in_folder("body.onnx"), &options));
+    write_file("m.gmodel",
+               "model m <gmodel = 1, opset = 21>\nnetwork pre = load(\"body.onnx\")\n"
+               "network all (float[N, 2] x) => (float[N, 2] y) { y = Relu(pre(x)) }\n"
+               "step fit (float[N, 2] x) {\n  minimize mean(pre(x) ^ 2) over pre with SGD <rate = 0.1>\n}\n");
+    load("m.gmodel", NULL);
+    require(gm_model_read(model, "pre.fc.weight", weight, sizeof weight));
+    ck_assert_float_eq(weight[2], 3);
+    require(gm_model_read(model, "pre.mean", mean, sizeof mean));
+    ck_assert_float_eq(mean[1], 6);
+    require(gm_trainer_create(model, NULL, &trainer));
+    require(gm_trainer_step(trainer, "fit", &(gm_feed){"x", (float[]){1, 2}, 2 * sizeof(float)}, 1));
+    require(gm_trainer_read(trainer, "pre.mean", mean, sizeof mean));
+    ck_assert_float_ne(mean[1], 6); /* the mode is the step's: the running mean follows */
+    require(gm_trainer_read(trainer, "pre.one", mean, sizeof mean));
+    ck_assert_float_eq_tol(mean[1], 1, 0.5f);
+    require(gm_trainer_read(trainer, "pre.fc.weight", weight, sizeof weight));
+    require(gm_trainer_save(trainer, in_folder("c.gmodel")));
+    gm_trainer_destroy(trainer);
+    ck_assert_int_eq(unlink(in_folder("body.onnx")), 0);
+    load("c.gmodel", NULL); /* has everything */
+    require(gm_model_read(model, "pre.fc.weight", again, sizeof again));
+    ck_assert_int_eq(memcmp(again, weight, sizeof again), 0);
+    write_file("broken.onnx", "\x08\x08");
+    write_file("b.gmodel", "model m <gmodel = 1, opset = 21>\nnetwork pre = load(\"broken.onnx\")\n");
+    ck_assert_int_eq(try_load("b.gmodel", NULL), GM_ERROR_MODEL);
+    ck_assert_ptr_nonnull(strstr(gm_context_message(context), "b.gmodel:2:20: "));
+    ck_assert_ptr_nonnull(strstr(gm_context_message(context), "broken.onnx"));
+}
+END_TEST
+
 START_TEST(networks_that_a_loaded_one_calls_come_with_it)
 {
     float stored[9], loaded[9], mean[3];
@@ -347,6 +392,7 @@ int main(void)
     tcase_add_test(cases, a_checkpoint_contains_what_was_imported);
     tcase_add_test(cases, wrong_imports_are_told);
     tcase_add_test(cases, a_loaded_network_keeps_its_weights_settings_and_is_not_trained);
+    tcase_add_test(cases, a_plain_onnx_model_is_loaded_and_trained);
     tcase_add_test(cases, networks_that_a_loaded_one_calls_come_with_it);
     tcase_add_test(cases, wrong_loads_are_told);
     tcase_add_test(cases, a_copy_starts_equal_follows_by_update_and_shares_buffers);
