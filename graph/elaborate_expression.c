@@ -236,6 +236,20 @@ static el_value detach_call(elaborator *e, const gm_ast_expression *call, el_val
 
 /* --- Calls ---------------------------------------------------------------------------------------------------------------- */
 
+/* Of a plain ONNX model: node, operator and its set. */
+static size_t unknown_operator(elaborator *e, const char *name, gm_location where)
+{
+    const char *dot = strrchr(name, '.');
+    const char *domain = dot ? gm_pool_substring(e->pool, name, (size_t)(dot - name)) : "";
+    const char *path = el_callee_path(e, dot ? dot + 1 : name, '.', NULL);
+    if (!domain || !path)
+        el_out_of_memory(e);
+    else
+        el_unsupported(e, where, "node '%s' (%s, operator set %lld): this operator is not supported", path, name,
+                       (long long)el_opset(e, domain));
+    return 0;
+}
+
 static size_t unknown_callable(elaborator *e, const char *name, gm_location where)
 {
     gm_spelling spelling;
@@ -243,6 +257,8 @@ static size_t unknown_callable(elaborator *e, const char *name, gm_location wher
         e->broken = true;
         return 0;
     }
+    if (el_in_onnx(e))
+        return unknown_operator(e, name, where);
     gm_spelling_init(&spelling, name);
     el_offer_callables(e, &spelling);
     for (size_t i = 0; i < gm_operator_count(); i++)

@@ -253,7 +253,7 @@ static const gm_mistake mistakes[] = {
     {"plain_onnx",
      "<ir_version: 10, opset_import: [\"\" : 21]>\n"
      "agraph (float[N] x) => (float[N] y) { y = Dense(x) }\n",
-     "t.gmodel:2:43: 'Dense' is not a network, a function or an operator that is known here"},
+     "t.gmodel:2:43: node 'agraph.y.Dense' (Dense, operator set 21): this operator is not supported"},
 };
 
 START_TEST(each_kind_of_error_is_told_with_place_and_remedy)
