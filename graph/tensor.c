@@ -254,6 +254,27 @@ void gm_set_int(const gm_tensor *tensor, int64_t index, int64_t value)
     }
 }
 
+void gm_set_wrapped(const gm_tensor *tensor, int64_t index, int64_t value)
+{
+    void *data = tensor->data;
+    switch (tensor->type) {
+    case GM_INT32:
+    case GM_UINT32:
+        ((uint32_t *)data)[index] = (uint32_t)value;
+        break;
+    case GM_INT16:
+    case GM_UINT16:
+        ((uint16_t *)data)[index] = (uint16_t)value;
+        break;
+    case GM_INT8:
+    case GM_UINT8:
+        ((uint8_t *)data)[index] = (uint8_t)value;
+        break;
+    default:
+        gm_set_int(tensor, index, value);
+    }
+}
+
 void gm_set(const gm_tensor *tensor, int64_t index, double value)
 {
     void *data = tensor->data;

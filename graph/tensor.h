@@ -42,5 +42,7 @@ double gm_get(const gm_tensor *tensor, int64_t index);
 void gm_set(const gm_tensor *tensor, int64_t index, double value);
 int64_t gm_get_int(const gm_tensor *tensor, int64_t index);
 void gm_set_int(const gm_tensor *tensor, int64_t index, int64_t value);
+/* The same for results of integer arithmetic: integers keep the low bits, as those of C and NumPy do. */
+void gm_set_wrapped(const gm_tensor *tensor, int64_t index, int64_t value);
 
 #endif

@@ -16,6 +16,7 @@ typedef int64_t (*integer_rule)(const int64_t *x, size_t count, double p);
     {                                                                                                                  \
         return (expression);                                                                                           \
     }
+/* of integers as they are stored; the result keeps as many low bits as its type has */
 #define INTEGER(name, expression)                                                                                      \
     static int64_t integer_##name(const int64_t *x, size_t count, double p)                                            \
     {                                                                                                                  \
@@ -42,15 +43,19 @@ static int64_t integer_divide(int64_t a, int64_t b)
     return b == -1 ? (int64_t)(0u - (uint64_t)a) : a / b; /* INT64_MIN / -1 wraps */
 }
 
+static uint64_t natural_power(uint64_t factor, uint64_t exponent)
+{
+    uint64_t result = 1;
+    for (; exponent; exponent >>= 1, factor *= factor)
+        result *= exponent & 1 ? factor : 1;
+    return result;
+}
+
 static int64_t integer_power(int64_t base, int64_t exponent)
 {
-    uint64_t result = 1, factor = (uint64_t)base;
     if (exponent < 0)
         return base == 1 ? 1 : base == -1 ? (exponent % 2 ? -1 : 1) : 0;
-    for (; exponent; exponent >>= 1, factor *= factor)
-        if (exponent & 1)
-            result *= factor;
-    return (int64_t)result;
+    return (int64_t)natural_power((uint64_t)base, (uint64_t)exponent);
 }
 
 static double real_min(const double *x, size_t count, double p)
@@ -82,6 +87,22 @@ static int64_t integer_max(const int64_t *x, size_t count, double p)
     int64_t best = x[0];
     for (size_t i = 1; i < count; i++)
         best = best > x[i] ? best : x[i];
+    return best;
+}
+
+static int64_t integer_natural_min(const int64_t *x, size_t count, double p)
+{
+    int64_t best = x[0];
+    for (size_t i = 1; i < count; i++)
+        best = (uint64_t)best < (uint64_t)x[i] ? best : x[i];
+    return best;
+}
+
+static int64_t integer_natural_max(const int64_t *x, size_t count, double p)
+{
+    int64_t best = x[0];
+    for (size_t i = 1; i < count; i++)
+        best = (uint64_t)best > (uint64_t)x[i] ? best : x[i];
     return best;
 }
 
@@ -146,62 +167,70 @@ INTEGER(sign, (x[0] > 0) - (x[0] < 0))
 INTEGER(relu, x[0] < 0 ? 0 : x[0])
 INTEGER(where, x[0] ? x[1] : x[2])
 
+/* uint64, where the sign of the stored number matters: N(i) is operand i as it is. */
+#define N(i)                      ((uint64_t)x[i])
+#define NATURAL(name, expression) INTEGER(natural_##name, (int64_t)(expression))
+NATURAL(div, x[1] == 0 ? 0 : N(0) / N(1))
+NATURAL(pow, natural_power(N(0), N(1)))
+NATURAL(mod, x[1] == 0 ? 0 : N(0) % N(1))
+NATURAL(less, N(0) < N(1))
+NATURAL(greater, N(0) > N(1))
+NATURAL(less_equal, N(0) <= N(1))
+NATURAL(greater_equal, N(0) >= N(1))
+NATURAL(sign, x[0] != 0)
+
 typedef struct element_rule {
     real_rule real;
     integer_rule integer; /* NULL: integers go through double */
+    integer_rule natural; /* of uint64; NULL: as other integers */
 } element_rule;
 
 static const element_rule rules[GM_TILE_CODES] = {
-    [GM_TILE_COPY] = {real_copy, integer_copy},
-    [GM_TILE_ADD] = {real_add, integer_add},
-    [GM_TILE_SUB] = {real_sub, integer_sub},
-    [GM_TILE_MUL] = {real_mul, integer_mul},
-    [GM_TILE_DIV] = {real_div, integer_div},
-    [GM_TILE_POW] = {real_pow, integer_pow},
-    [GM_TILE_MOD] = {real_mod, integer_mod},
-    [GM_TILE_MIN] = {real_min, integer_min},
-    [GM_TILE_MAX] = {real_max, integer_max},
-    [GM_TILE_EQUAL] = {real_equal, integer_equal},
-    [GM_TILE_LESS] = {real_less, integer_less},
-    [GM_TILE_GREATER] = {real_greater, integer_greater},
-    [GM_TILE_LESS_EQUAL] = {real_less_equal, integer_less_equal},
-    [GM_TILE_GREATER_EQUAL] = {real_greater_equal, integer_greater_equal},
-    [GM_TILE_AND] = {real_and, NULL},
-    [GM_TILE_OR] = {real_or, NULL},
-    [GM_TILE_XOR] = {real_xor, NULL},
-    [GM_TILE_NOT] = {real_not, NULL},
-    [GM_TILE_NEG] = {real_neg, integer_neg},
-    [GM_TILE_ABS] = {real_abs, integer_abs},
-    [GM_TILE_SIGN] = {real_sign, integer_sign},
-    [GM_TILE_EXP] = {real_exp, NULL},
-    [GM_TILE_LOG] = {real_log, NULL},
-    [GM_TILE_SQRT] = {real_sqrt, NULL},
-    [GM_TILE_RECIPROCAL] = {real_reciprocal, NULL},
-    [GM_TILE_SIN] = {real_sin, NULL},
-    [GM_TILE_COS] = {real_cos, NULL},
-    [GM_TILE_FLOOR] = {real_floor, NULL},
-    [GM_TILE_CEIL] = {real_ceil, NULL},
-    [GM_TILE_ROUND] = {real_round, NULL},
-    [GM_TILE_ERF] = {real_erf, NULL},
-    [GM_TILE_RELU] = {real_relu, integer_relu},
-    [GM_TILE_LEAKY_RELU] = {real_leaky_relu, NULL},
-    [GM_TILE_STEP] = {real_step, NULL},
-    [GM_TILE_TANH] = {real_tanh, NULL},
-    [GM_TILE_SIGMOID] = {real_sigmoid, NULL},
-    [GM_TILE_SOFTPLUS] = {real_softplus, NULL},
-    [GM_TILE_WHERE] = {real_where, integer_where},
-    [GM_TILE_CAST] = {real_copy, integer_copy},
-    [GM_TILE_IS_NAN] = {real_is_nan, NULL},
+    [GM_TILE_COPY] = {real_copy, integer_copy, NULL},
+    [GM_TILE_ADD] = {real_add, integer_add, NULL},
+    [GM_TILE_SUB] = {real_sub, integer_sub, NULL},
+    [GM_TILE_MUL] = {real_mul, integer_mul, NULL},
+    [GM_TILE_DIV] = {real_div, integer_div, integer_natural_div},
+    [GM_TILE_POW] = {real_pow, integer_pow, integer_natural_pow},
+    [GM_TILE_MOD] = {real_mod, integer_mod, integer_natural_mod},
+    [GM_TILE_MIN] = {real_min, integer_min, integer_natural_min},
+    [GM_TILE_MAX] = {real_max, integer_max, integer_natural_max},
+    [GM_TILE_EQUAL] = {real_equal, integer_equal, NULL},
+    [GM_TILE_LESS] = {real_less, integer_less, integer_natural_less},
+    [GM_TILE_GREATER] = {real_greater, integer_greater, integer_natural_greater},
+    [GM_TILE_LESS_EQUAL] = {real_less_equal, integer_less_equal, integer_natural_less_equal},
+    [GM_TILE_GREATER_EQUAL] = {real_greater_equal, integer_greater_equal, integer_natural_greater_equal},
+    [GM_TILE_AND] = {real_and, NULL, NULL},
+    [GM_TILE_OR] = {real_or, NULL, NULL},
+    [GM_TILE_XOR] = {real_xor, NULL, NULL},
+    [GM_TILE_NOT] = {real_not, NULL, NULL},
+    [GM_TILE_NEG] = {real_neg, integer_neg, NULL},
+    [GM_TILE_ABS] = {real_abs, integer_abs, integer_copy},
+    [GM_TILE_SIGN] = {real_sign, integer_sign, integer_natural_sign},
+    [GM_TILE_EXP] = {real_exp, NULL, NULL},
+    [GM_TILE_LOG] = {real_log, NULL, NULL},
+    [GM_TILE_SQRT] = {real_sqrt, NULL, NULL},
+    [GM_TILE_RECIPROCAL] = {real_reciprocal, NULL, NULL},
+    [GM_TILE_SIN] = {real_sin, NULL, NULL},
+    [GM_TILE_COS] = {real_cos, NULL, NULL},
+    [GM_TILE_FLOOR] = {real_floor, NULL, NULL},
+    [GM_TILE_CEIL] = {real_ceil, NULL, NULL},
+    [GM_TILE_ROUND] = {real_round, NULL, NULL},
+    [GM_TILE_ERF] = {real_erf, NULL, NULL},
+    [GM_TILE_RELU] = {real_relu, integer_relu, integer_copy},
+    [GM_TILE_LEAKY_RELU] = {real_leaky_relu, NULL, NULL},
+    [GM_TILE_STEP] = {real_step, NULL, NULL},
+    [GM_TILE_TANH] = {real_tanh, NULL, NULL},
+    [GM_TILE_SIGMOID] = {real_sigmoid, NULL, NULL},
+    [GM_TILE_SOFTPLUS] = {real_softplus, NULL, NULL},
+    [GM_TILE_WHERE] = {real_where, integer_where, NULL},
+    [GM_TILE_CAST] = {real_copy, integer_copy, NULL},
+    [GM_TILE_IS_NAN] = {real_is_nan, NULL, NULL},
 };
 
 static bool is_integer(gm_type type)
 {
     return (GM_TYPES_INTEGER & GM_TYPES(type)) || type == GM_BOOL;
-}
-
-static bool is_stored_exactly(gm_type type)
-{
-    return is_integer(type) && type != GM_UINT64; /* uint64 beyond int64 goes through double where that is closer */
 }
 
 /* Steps of each operand's flat index per output axis; 0 along axes that broadcast. */
@@ -245,7 +274,7 @@ static void run_integer(integer_rule rule, operand *operands, size_t count, cons
     for (int64_t i = 0; i < total; i++) {
         for (size_t k = 0; k < count; k++)
             x[k] = gm_get_int(operands[k].tensor, operands[k].index);
-        gm_set_int(out, i, rule(x, count, p));
+        gm_set_wrapped(out, i, rule(x, count, p));
         advance(operands, count, out, position);
     }
 }
@@ -269,7 +298,13 @@ static void run_clip(operand *operands, const gm_tensor *out, bool integers)
     const gm_tensor *low = operands[1].tensor->data ? operands[1].tensor : NULL;
     const gm_tensor *high = operands[2].tensor->data ? operands[2].tensor : NULL;
     for (int64_t i = 0; i < total; i++) {
-        if (integers) {
+        if (integers && out->type == GM_UINT64) {
+            uint64_t x = (uint64_t)gm_get_int(operands[0].tensor, operands[0].index);
+            uint64_t least = low ? (uint64_t)gm_get_int(low, operands[1].index) : 0;
+            uint64_t most = high ? (uint64_t)gm_get_int(high, operands[2].index) : UINT64_MAX;
+            x = x < least ? least : x;
+            gm_set_int(out, i, (int64_t)(x > most ? most : x));
+        } else if (integers) {
             int64_t x = gm_get_int(operands[0].tensor, operands[0].index);
             x = low && x < gm_get_int(low, operands[1].index) ? gm_get_int(low, operands[1].index) : x;
             x = high && x > gm_get_int(high, operands[2].index) ? gm_get_int(high, operands[2].index) : x;
@@ -305,7 +340,7 @@ gm_status gm_elementwise_reference(const gm_compute *compute)
     const gm_tensor none = {0};
     operand operands[MAX_OPERANDS];
     size_t count = node->input_count;
-    bool integers = true;
+    bool integers = is_integer(compute->out[0].type), natural = compute->out[0].type == GM_UINT64;
     if (!compute->out[0].data)
         return GM_OK;
     if (count > MAX_OPERANDS)
@@ -313,15 +348,16 @@ gm_status gm_elementwise_reference(const gm_compute *compute)
                        node->op->name, count, MAX_OPERANDS);
     for (size_t i = 0; i < count; i++) {
         place(&operands[i], &compute->in[i], &compute->out[0]);
-        integers = integers && (!compute->in[i].data || is_stored_exactly(compute->in[i].type));
+        integers = integers && (!compute->in[i].data || is_integer(compute->in[i].type));
+        natural = natural || (compute->in[i].data && compute->in[i].type == GM_UINT64);
     }
     for (size_t i = count; i < 3; i++)
         place(&operands[i], &none, &compute->out[0]);
-    integers = integers && (is_stored_exactly(compute->out[0].type) || compute->out[0].type == GM_UINT64);
     if (node->op->tile_instruction == GM_TILE_CLIP)
         run_clip(operands, &compute->out[0], integers);
     else if (integers && rule->integer)
-        run_integer(rule->integer, operands, count, &compute->out[0], parameter(node));
+        run_integer(natural && rule->natural ? rule->natural : rule->integer, operands, count, &compute->out[0],
+                    parameter(node));
     else
         run_real(rule->real, operands, count, &compute->out[0], parameter(node));
     return GM_OK;

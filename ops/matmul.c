@@ -267,7 +267,7 @@ static gm_status matmul_reference(const gm_compute *compute)
         if (floating)
             gm_set(y, i, sum);
         else
-            gm_set_int(y, i, (int64_t)exact);
+            gm_set_wrapped(y, i, (int64_t)exact);
     }
     return GM_OK;
 }

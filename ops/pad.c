@@ -3,8 +3,10 @@
 #include "ops/axes.h"
 #include "ops/strided.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#define LARGEST (INT64_MAX / 8)
 #define MOVABLE (GM_TYPES_NUMERIC | GM_TYPES(GM_BOOL))
 
 typedef struct pads {
@@ -65,7 +67,8 @@ static gm_status infer_pad(gm_graph *graph, gm_node *node)
     GM_TRY(pads_of(graph, node, &p));
     for (int i = 0; i < x.rank; i++) {
         int64_t sum;
-        if (__builtin_add_overflow(p.begin[i], p.end[i], &sum) || sum == INT64_MIN)
+        if (__builtin_add_overflow(p.begin[i], p.end[i], &sum) || llabs(sum / 2) > LARGEST ||
+            llabs(p.begin[i] / 2) > LARGEST || llabs(p.end[i] / 2) > LARGEST)
             return gm_node_fail(graph, node, "the pads of axis %d are too large", i);
         if (sum != 0)
             x.dims[i] =
@@ -102,19 +105,26 @@ static gm_status gradient_pad(gm_gradient *g)
     return graph->status;
 }
 
-/* Where position i of an axis of size n comes from; -1: the constant. */
-static int64_t source_of(const char *mode, int64_t i, int64_t n)
+/* Where position i of an axis of size n comes from, of which `low` and `high` entries were cropped; -1: the constant. */
+static int64_t source_of(const char *mode, int64_t i, int64_t n, int64_t low, int64_t high)
 {
     int64_t period;
+    i -= low;
+    n -= low + high;
     if (i >= 0 && i < n)
-        return i;
-    if (n == 0 || mode[0] == 'c')
+        return i + low;
+    if (n <= 0 || mode[0] == 'c')
         return -1;
     if (mode[0] == 'e')
-        return i < 0 ? 0 : n - 1;
+        return (i < 0 ? 0 : n - 1) + low;
     period = mode[0] == 'w' ? n : n > 1 ? 2 * (n - 1) : 1;
     i = (i % period + period) % period;
-    return i < n ? i : period - i;
+    return (i < n ? i : period - i) + low;
+}
+
+static int64_t cropped(int64_t pad)
+{
+    return pad < 0 ? -pad : 0;
 }
 
 static gm_status read_pads(const gm_compute *compute, pads *out)
@@ -152,7 +162,8 @@ static gm_status reference_pad(const gm_compute *compute)
         int64_t rest = i, from = 0;
         char *to = (char *)y->data + (size_t)i * item;
         for (int k = x->rank; k-- > 0 && from >= 0; rest /= y->dims[k]) {
-            int64_t at = source_of(mode, rest % y->dims[k] - p.begin[k], x->dims[k]);
+            int64_t at =
+                source_of(mode, rest % y->dims[k] - p.begin[k], x->dims[k], cropped(p.begin[k]), cropped(p.end[k]));
             from = at < 0 ? -1 : from + at * strides[k];
         }
         if (from >= 0)

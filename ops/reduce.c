@@ -213,7 +213,7 @@ static gm_status reduce_integers(const gm_compute *compute, gm_reduction reducti
         sums[to] = join_integers(reduction, sums[to], gm_get_int(x, i));
     }
     for (int64_t i = 0; i < results; i++)
-        gm_set_int(y, i, reduction == GM_REDUCE_MEAN && count > 0 ? sums[i] / (count / results) : sums[i]);
+        gm_set_wrapped(y, i, reduction == GM_REDUCE_MEAN && count > 0 ? sums[i] / (count / results) : sums[i]);
     gm_free(compute->context, sums);
     return GM_OK;
 }

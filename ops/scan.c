@@ -37,7 +37,7 @@ static void scan_line(const gm_compute *compute, int64_t at, int64_t step, int64
         if (floating)
             gm_set(y, at, exclusive ? old_real : real);
         else
-            gm_set_int(y, at, (int64_t)(exclusive ? old_whole : whole));
+            gm_set_wrapped(y, at, (int64_t)(exclusive ? old_whole : whole));
     }
 }
 

@@ -68,8 +68,8 @@ static void combine(reduction how, const gm_tensor *y, int64_t to, const gm_tens
             gm_set(y, to + i, combine_reals(how, gm_get(y, to + i), gm_get(x, from + i)));
     else
         for (int64_t i = 0; i < count; i++)
-            gm_set_int(y, to + i,
-                       combine_integers(how, gm_get_int(y, to + i), gm_get_int(x, from + i), type->is_signed));
+            gm_set_wrapped(y, to + i,
+                           combine_integers(how, gm_get_int(y, to + i), gm_get_int(x, from + i), type->is_signed));
 }
 
 static gm_status index_in(const gm_compute *compute, int64_t index, int64_t length, int64_t *index_out)

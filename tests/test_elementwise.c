@@ -8,6 +8,7 @@
 #include "ops/tile.h"
 #include "tests/gradcheck.h"
 #include "tests/lower_check.h"
+#include "tests/numbers.h"
 
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* rows of tables say what is not zero */
 
@@ -78,6 +79,54 @@ static const gradcheck_case gradients[] = {
 START_TEST(gradient_is_the_difference_quotient)
 {
     gradcheck(&gradients[_i]);
+}
+END_TEST
+
+/* --- Integers ------------------------------------------------------------------------------------------------------- */
+
+#define UP   "9223372036854775808"  /* 2^63, which is no int64 */
+#define MOST "18446744073709549568" /* 2^64 - 2048 */
+
+/* Results keep the low bits of their type; uint64 is no int64. */
+static const numbers_case wrapped[] = {
+    {.op = "Add", IN("uint8 3 [200 1 255]", "uint8 3 [100 2 1]"), .expected = "44 3 0"},
+    {.op = "Sub", IN("uint16 2 [0 5]", "uint16 2 [1 2]"), .expected = "65535 3"},
+    {.op = "Mul", IN("int8 3 [100 -128 16]", "int8 3 [2 -1 8]"), .expected = "-56 -128 -128"},
+    {.op = "Mul", IN("uint32 1 [4000000000]", "uint32 1 [3]"), .expected = "3410065408"},
+    {.op = "Neg", IN("int8 2 [-128 5]"), .expected = "-128 -5"},
+    {.op = "Pow", IN("int32 1 [3]", "int32 1 [21]"), .expected = "1870418611"},
+    {.op = "Add", IN("int32 1 [2147483647]", "int32 1 [1]"), .expected = "-2147483648"},
+    {.op = "Cast", IN("int16 3 [200 -1 32767]"), WITH(GRAD_INT("to", GM_INT8)), .expected = "-56 -1 -1"},
+    {.op = "Cast", IN("int 2 [-1 4294967297]"), WITH(GRAD_INT("to", GM_UINT32)), .expected = "4294967295 1"},
+    {.op = "Cast", IN("uint64 2 [" UP " 7]"), WITH(GRAD_INT("to", GM_INT64)), .expected = "-" UP " 7"},
+    {.op = "Cast", IN("int 2 [256 0]"), WITH(GRAD_INT("to", GM_BOOL)), .expected = "1 0"},
+    {.op = "Cast", IN("2 [1e9 -7.9]"), WITH(GRAD_INT("to", GM_INT8)), .expected = "127 -7"}, /* reals end at the ends */
+    {.op = "Add", IN("uint64 2 [" UP " " UP "]", "uint64 2 [2048 " UP "]"), .expected = "9223372036854777856 0"},
+    {.op = "Div", IN("uint64 2 [" MOST " 7]", "uint64 2 [2048 0]"), .expected = "9007199254740991 0"},
+    {.op = "Mod", IN("uint64 1 [" MOST "]", "uint64 1 [4096]"), .expected = "2048"},
+    {.op = "Pow", IN("uint64 1 [2]", "uint64 1 [63]"), .expected = UP},
+    {.op = "Max", IN("uint64 2 [" UP " 1]", "uint64 2 [1 2]"), .expected = UP " 2"},
+    {.op = "Min", IN("uint64 2 [" UP " 1]", "uint64 2 [1 2]"), .expected = "1 1"},
+    {.op = "Less", IN("uint64 2 [" UP " 1]", "uint64 2 [1 2]"), .expected = "0 1"},
+    {.op = "GreaterOrEqual", IN("uint64 2 [" UP " 1]", "uint64 2 [1 2]"), .expected = "1 0"},
+    {.op = "Sign", IN("uint64 2 [" UP " 0]"), .expected = "1 0"},
+    {.op = "Abs", IN("uint64 1 [" UP "]"), .expected = UP},
+    {.op = "Clip", IN("uint64 3 [" MOST " 3 9]", "uint64 scalar [4]", "uint64 scalar [" UP "]"), .expected = UP " 4 9"},
+    {.op = "Clip", IN("uint64 1 [" UP "]"), .expected = UP},
+    {.op = "CumSum",
+     IN("int32 3 [2147483647 1 1]", "int scalar [0]"),
+     .expected = "2147483647 -2147483648 -2147483647"},
+    {.op = "MatMul", IN("int32 1x2 [65536 65536]", "int32 2x1 [32768 1]"), .expected = "-2147418112"},
+    {.op = "ReduceSum", IN("int32 2 [2147483647 1]"), .expected = "-2147483648"},
+    {.op = "ScatterElements",
+     IN("uint8 2 [250 1]", "int 2 [0 0]", "uint8 2 [5 6]"),
+     WITH(GRAD_STRING("reduction", "add")),
+     .expected = "5 1"},
+};
+
+START_TEST(integers_keep_their_low_bits)
+{
+    numbers_check_result(&wrapped[_i]);
 }
 END_TEST
 
@@ -608,6 +657,7 @@ static Suite *suite(void)
     suite_add_tcase(all, rules);
     TCase *values = tcase_create("values");
     tcase_add_checked_fixture(values, setup, teardown);
+    tcase_add_loop_test(values, integers_keep_their_low_bits, 0, (int)GM_COUNT(wrapped));
     tcase_add_loop_test(values, vector_functions_are_accurate, 0, (int)GM_COUNT(functions));
     tcase_add_test(values, vector_functions_have_their_limits);
     tcase_add_loop_test(values, unary_kernels_agree_with_reference, 0, (int)GM_COUNT(unary));

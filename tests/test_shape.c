@@ -65,6 +65,7 @@ static const numbers_case errors[] = {
     {.op = "Range", IN("int scalar [0]", "int scalar [9]", "int scalar [0]"), .expected = "no valid number"},
     {.op = "TopK", IN("2x3", "int 1 [4]"), .expected = "has 3 elements"},
     {.op = "Pad", IN("2x3", "int 2 [1 1]"), .expected = "two per axis"},
+    {.op = "Pad", IN("N", "int 2 [-9e18 9e18]"), .expected = "too large"},
 };
 
 static const numbers_case results[] = {
@@ -103,6 +104,11 @@ static const numbers_case results[] = {
     {.op = "Pad", IN("3 [1 2 3]", "int 2 [1 2]"), WITH(GRAD_STRING("mode", "edge")), .expected = "1 1 2 3 3 3"},
     {.op = "Pad", IN("3 [1 2 3]", "int 2 [1 2]"), WITH(GRAD_STRING("mode", "wrap")), .expected = "3 1 2 3 1 2"},
     {.op = "Pad", IN("3 [1 2 3]", "int 2 [-1 1]"), .expected = "2 3 0"},
+    {.op = "Pad", /* what one end crops, the other does not see */
+     IN("5 [1 2 3 4 5]", "int 2 [3 -2]"),
+     WITH(GRAD_STRING("mode", "wrap")),
+     .expected = "1 2 3 1 2 3"},
+    {.op = "Pad", IN("5 [1 2 3 4 5]", "int 2 [-2 3]"), WITH(GRAD_STRING("mode", "reflect")), .expected = "3 4 5 4 3 4"},
     {.op = "TopK", IN("5 [1 4 2 4 3]", "int 1 [3]"), .outputs = 2, .expected = "4 4 3 1 3 4"},
     {.op = "TopK", IN("5 [1 4 2 4 3]", "int 1 [2]"), WITH(GRAD_INT("largest", 0)), .outputs = 2, .expected = "1 2 0 2"},
     {.op = "Concat",
