@@ -7,7 +7,8 @@
 enum { TO = 256, NETWORK, ADOPT, EXTERNAL, SET, SETTINGS_MAX = 64 };
 
 static const option_line convert_options[] = {
-    {"to", TO, "KIND", "binary, text, onnx or onnx-text (default: by the name of TO, see below)"},
+    {"to", TO, "KIND",
+     "binary, text, onnx or onnx-text (default: by TO: .onnx, .txt is ONNX text, .gmodel the other kind of .gmodel)"},
     {"network", NETWORK, "NAME", "which network goes into ONNX (default: the main one)"},
     {"set", SET, "NAME=VALUE", SET_HELP},
     {"adopt", ADOPT, NULL, "take the ONNX graph that another tool changed, and drop the source"},

@@ -9,7 +9,7 @@ enum { SAVE = 256, LOAD, PARTIAL };
 static const option_line options[] = {
     {"save", SAVE, "OUT", "write them: OUT.safetensors, or a folder of .npy files"},
     {"load", LOAD, "IN", "take them from IN.safetensors, or from a folder of .npy files"},
-    {"output", 'o', "NEW.gmodel", "where the model with those of --load goes"},
+    {"output", 'o', "NEW", "where the model with those of --load goes"},
     {"partial", PARTIAL, NULL, "those of IN that the model has, and no others"},
     {0},
 };
@@ -77,7 +77,7 @@ static int run(const command *self, int argc, char **argv)
     if (!take_words(self, argc, argv, 1, 1, &r.file))
         return EXIT_USAGE;
     if (!r.load != !r.output)
-        return usage_error(self, r.load ? "--load needs --output NEW.gmodel" : "--output needs --load IN");
+        return usage_error(self, r.load ? "--load needs --output NEW" : "--output needs --load IN");
     if (r.how.partial && !r.load)
         return usage_error(self, "--partial needs --load IN");
     gm_context *context = open_context(NULL, &result);
@@ -93,7 +93,7 @@ static int run(const command *self, int argc, char **argv)
 
 const command command_weights = {
     "weights",
-    "FILE [--save OUT] [--load IN [--partial] --output NEW.gmodel]",
+    "FILE [--save OUT] [--load IN [--partial] --output NEW]",
     "Lists the parameters of a model, writes them, or makes a model with others.",
     options,
     run,
