@@ -340,4 +340,4 @@ EXPANDED(gm_op_is_inf, "IsInf", 20, "X", gm_infer_comparison, is_inf_expand, ATT
 EXPANDED_TYPES(gm_op_cast_like, "CastLike", 25, "input target_type", GM_TYPES_NUMERIC | GM_TYPES(GM_BOOL),
                cast_like_infer, cast_like_expand, ATTRIBUTES(cast_like_attributes));
 EXPANDED(gm_op_hardmax, "Hardmax", 13, "input", hardmax_infer, hardmax_expand, ATTRIBUTES(hardmax_attributes),
-         .zero_gradient = true);
+         .zero_gradient = true, .upgrade = gm_upgrade_softmax);

@@ -174,13 +174,14 @@ static double join(gm_reduction reduction, double sum, double x)
     }
 }
 
-static int64_t join_integers(gm_reduction reduction, int64_t sum, int64_t x)
+static int64_t join_integers(gm_reduction reduction, bool natural, int64_t sum, int64_t x)
 {
+    bool greater = natural ? (uint64_t)x > (uint64_t)sum : x > sum;
     switch (reduction) {
     case GM_REDUCE_MAX:
-        return x > sum ? x : sum;
+        return greater ? x : sum;
     case GM_REDUCE_MIN:
-        return x < sum ? x : sum;
+        return greater ? sum : x;
     case GM_REDUCE_PROD:
         return (int64_t)((uint64_t)sum * (uint64_t)x);
     default:
@@ -200,17 +201,20 @@ static gm_status reduce_integers(const gm_compute *compute, gm_reduction reducti
 {
     const gm_tensor *x = &compute->in[0], *y = &compute->out[0];
     int64_t count = gm_tensor_count(x), results = gm_tensor_count(y);
+    bool natural = x->type == GM_UINT64; /* stored in the bits of an int64 */
     int64_t *sums = gm_alloc_array(compute->context, (size_t)results + 1, sizeof *sums);
     if (!sums)
         return GM_ERROR_MEMORY;
     for (int64_t i = 0; i < results; i++)
-        sums[i] = reduction == GM_REDUCE_MAX    ? (x->type == GM_BOOL ? 0 : INT64_MIN)
-                  : reduction == GM_REDUCE_MIN  ? (x->type == GM_BOOL ? 1 : INT64_MAX)
+        sums[i] = reduction == GM_REDUCE_MAX    ? (x->type == GM_BOOL || natural ? 0 : INT64_MIN)
+                  : reduction == GM_REDUCE_MIN  ? (x->type == GM_BOOL ? 1
+                                                   : natural          ? -1
+                                                                      : INT64_MAX)
                   : reduction == GM_REDUCE_PROD ? 1
                                                 : 0;
     for (int64_t i = 0; i < count; i++) {
         int64_t to = locate(x, strides, i);
-        sums[to] = join_integers(reduction, sums[to], gm_get_int(x, i));
+        sums[to] = join_integers(reduction, natural, sums[to], gm_get_int(x, i));
     }
     for (int64_t i = 0; i < results; i++)
         gm_set_wrapped(y, i, reduction == GM_REDUCE_MEAN && count > 0 ? sums[i] / (count / results) : sums[i]);

@@ -1,5 +1,6 @@
 /* Softmax and LogSoftmax along one axis. https://onnx.ai/onnx/operators/onnx__Softmax.html (13: one axis, the last one
  * by default). */
+#include "ops/elementwise.h"
 #include "ops/axes.h"
 #include "ops/strided.h"
 
@@ -147,8 +148,7 @@ static gm_status lower_log_softmax(gm_lower *l)
     return lower(l, true);
 }
 
-/* Before 13 the axes from `axis` (1 where it is not given) on are one. */
-static gm_status upgrade_softmax(gm_older_node *node)
+gm_status gm_upgrade_softmax(gm_older_node *node)
 {
     gm_graph *graph = node->graph;
     const gm_attribute *given = gm_older_attribute(node, "axis");
@@ -177,7 +177,7 @@ const gm_operator gm_op_softmax = {.domain = "",
                                    .types = GM_TYPES_FLOATING,
                                    .attributes = softmax_attributes,
                                    .attribute_count = GM_COUNT(softmax_attributes),
-                                   .upgrade = upgrade_softmax,
+                                   .upgrade = gm_upgrade_softmax,
                                    .infer = infer_softmax,
                                    .gradient = gradient_softmax,
                                    .reference = reference_softmax,
@@ -190,7 +190,7 @@ const gm_operator gm_op_log_softmax = {.domain = "",
                                        .types = GM_TYPES_FLOATING,
                                        .attributes = softmax_attributes,
                                        .attribute_count = GM_COUNT(softmax_attributes),
-                                       .upgrade = upgrade_softmax,
+                                       .upgrade = gm_upgrade_softmax,
                                        .infer = infer_softmax,
                                        .gradient = gradient_log_softmax,
                                        .reference = reference_log_softmax,

@@ -8,6 +8,7 @@
 #define GM_TESTS_NUMBERS_H
 
 #include "graph/interpret.h"
+#include "graph/older.h"
 #include "graph/operator.h"
 
 #include <check.h>
@@ -139,28 +140,60 @@ static inline void numbers_check_error(const numbers_case *c)
     numbers_end(&n);
 }
 
-/* Elements of all outputs by the reference kernels; every input is a constant. */
-static inline void numbers_check_result(const numbers_case *c)
+/* Elements of all outputs by the reference kernels, of a graph that is built. */
+static inline void numbers_compare(numbers *n, const numbers_case *c, size_t outputs)
 {
-    numbers n;
     gm_tensor *values = NULL;
     const char *at = c->expected;
-    size_t outputs;
-    numbers_begin(&n);
-    outputs = numbers_build(&n, c);
-    ck_assert_msg(n.graph->status == GM_OK, "%s: %s", c->op, gm_context_message(n.context));
-    ck_assert_msg(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values) == GM_OK, "%s: %s", c->op,
-                  gm_context_message(n.context));
+    ck_assert_msg(n->graph->status == GM_OK, "%s: %s", c->op, gm_context_message(n->context));
+    ck_assert_msg(gm_graph_interpret(n->graph, n->pool, NULL, NULL, 1, 0, &values) == GM_OK, "%s: %s", c->op,
+                  gm_context_message(n->context));
     for (size_t k = 0; k < outputs; k++)
-        for (int64_t i = 0; i < gm_tensor_count(&values[n.outputs[k]]); i++) {
+        for (int64_t i = 0; i < gm_tensor_count(&values[n->outputs[k]]); i++) {
             char *end;
-            double expected = strtod(at, &end), found = gm_get(&values[n.outputs[k]], i);
+            double expected = strtod(at, &end), found = gm_get(&values[n->outputs[k]], i);
             ck_assert_msg(end != at, "%s: more results than expected", c->op);
             at = end;
             ck_assert_msg(fabs(found - expected) <= 1e-5 * (1 + fabs(expected)) || (isnan(found) && isnan(expected)),
                           "%s: output %zu [%lld] is %.9g, expected %.9g", c->op, k, (long long)i, found, expected);
         }
     ck_assert_msg(at[strspn(at, " ")] == 0, "%s: fewer results than expected", c->op);
+}
+
+/* Every input is a constant. */
+static inline void numbers_check_result(const numbers_case *c)
+{
+    numbers n;
+    size_t outputs;
+    numbers_begin(&n);
+    outputs = numbers_build(&n, c);
+    numbers_compare(&n, c, outputs);
+    numbers_end(&n);
+}
+
+/* The same of a node of an older operator set, with one output. */
+static inline void numbers_check_older(const numbers_case *c, int64_t opset)
+{
+    numbers n;
+    gm_value_id inputs[NUMBERS_MAX + 8] = {0};
+    gm_attribute attributes[GM_COUNT(c->attributes) + 4];
+    numbers_begin(&n);
+    gm_older_node node = {.graph = n.graph,
+                          .op = gm_operator_find_name(c->op),
+                          .opset = opset,
+                          .inputs = inputs,
+                          .attributes = attributes,
+                          .outputs = n.outputs,
+                          .output_count = 1};
+    for (; c->inputs[node.input_count]; node.input_count++)
+        inputs[node.input_count] = numbers_input(&n, c->inputs[node.input_count], node.input_count);
+    for (; node.attribute_count < GM_COUNT(c->attributes) && c->attributes[node.attribute_count].name;
+         node.attribute_count++)
+        attributes[node.attribute_count] = c->attributes[node.attribute_count];
+    ck_assert_msg(gm_older_upgrade(&node) == GM_OK, "%s", gm_context_message(n.context));
+    if (!node.done)
+        gm_graph_add_node(n.graph, node.op, inputs, node.input_count, attributes, node.attribute_count, n.outputs, 1);
+    numbers_compare(&n, c, 1);
     numbers_end(&n);
 }
 

@@ -68,6 +68,14 @@ static const numbers_case errors[] = {
     {.op = "BitwiseAnd", IN("3", "3"), .expected = "does not take float"},
 };
 
+/* Before 13 the axes from `axis` on are one. */
+START_TEST(HardmaxOfAnOlderSet)
+{
+    static const numbers_case c = {.op = "Hardmax", IN("2x2x2 [1 2 3 0 5 5 5 4]"), .expected = "0 0 1 0 1 0 0 0"};
+    numbers_check_older(&c, 11);
+}
+END_TEST
+
 START_TEST(KnownResults)
 {
     numbers_check_result(&results[_i]);
@@ -95,6 +103,7 @@ int main(void)
     tcase_add_loop_test(all, KnownResults, 0, (int)GM_COUNT(results));
     tcase_add_loop_test(all, Shapes, 0, (int)GM_COUNT(shapes));
     tcase_add_loop_test(all, Errors, 0, (int)GM_COUNT(errors));
+    tcase_add_test(all, HardmaxOfAnOlderSet);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

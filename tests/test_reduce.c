@@ -23,6 +23,8 @@ static const numbers_case errors[] = {
 #define SIX "2x3 [1 -2 3 4 5 -6]"
 static const numbers_case results[] = {
     {.op = "ReduceSum", IN(SIX, "int 1 [0]"), .expected = "5 3 -3"},
+    {.op = "ReduceMax", IN("uint64 3 [1 9223372036854775808 2]"), .expected = "9223372036854775808"},
+    {.op = "ReduceMin", IN("uint64 2 [9223372036854775808 3]"), .expected = "3"},
     {.op = "ReduceMax", IN("bool 2x2 [1 0 0 0]", "int 1 [1]"), .expected = "1 0"},
     {.op = "ReduceMin", IN("bool 2x2 [1 0 1 1]", "int 1 [1]"), .expected = "0 1"},
     {.op = "ReduceSum", IN("int 2x2 [9007199254740993 1 2 3]", "int 1 [1]"), .expected = "9007199254740994 5"},

@@ -327,39 +327,7 @@ END_TEST
 
 START_TEST(OlderSets)
 {
-    const numbers_case *c = &older[_i].c;
-    numbers n;
-    gm_value_id inputs[12] = {0};
-    gm_attribute attributes[12];
-    gm_tensor *values = NULL;
-    const char *at = c->expected;
-    numbers_begin(&n);
-    gm_older_node node = {.graph = n.graph,
-                          .op = gm_operator_find_name(c->op),
-                          .opset = older[_i].opset,
-                          .inputs = inputs,
-                          .attributes = attributes,
-                          .outputs = n.outputs,
-                          .output_count = 1};
-    for (; c->inputs[node.input_count]; node.input_count++)
-        inputs[node.input_count] = numbers_input(&n, c->inputs[node.input_count], node.input_count);
-    for (; node.attribute_count < GM_COUNT(c->attributes) && c->attributes[node.attribute_count].name;
-         node.attribute_count++)
-        attributes[node.attribute_count] = c->attributes[node.attribute_count];
-    ck_assert_msg(gm_older_upgrade(&node) == GM_OK, "%s", gm_context_message(n.context));
-    ck_assert_msg(gm_graph_add_node(n.graph, node.op, inputs, node.input_count, attributes, node.attribute_count,
-                                    n.outputs, 1) == GM_OK,
-                  "%s", gm_context_message(n.context));
-    ck_assert_int_eq(gm_graph_interpret(n.graph, n.pool, NULL, NULL, 1, 0, &values), GM_OK);
-    for (int64_t i = 0; i < gm_tensor_count(&values[n.outputs[0]]); i++) {
-        char *end;
-        double expected = strtod(at, &end);
-        ck_assert_msg(end != at, "%s: more results than expected", c->op);
-        at = end;
-        ck_assert_double_eq_tol(gm_get(&values[n.outputs[0]], i), expected, 1e-6);
-    }
-    ck_assert_msg(*at == 0, "%s: fewer results than expected", c->op);
-    numbers_end(&n);
+    numbers_check_older(&older[_i].c, older[_i].opset);
 }
 END_TEST
 

@@ -243,6 +243,35 @@ START_TEST(WrongDataIsRefused)
 }
 END_TEST
 
+static const struct {
+    int64_t opset;
+    numbers_case c;
+} older[] = {
+    {16,
+     {.op = "GridSample", IN(SQUARE, CORNERS), WITH(GRAD_STRING("mode", "bilinear")), .expected = "0.25 1 2.5 0.5 0"}},
+    {16,
+     {.op = "GridSample",
+      IN("1x1x1x4 [0 1 0 0]", "1x1x1x2 [0 0]"),
+      WITH(GRAD_STRING("mode", "bicubic"), GRAD_INT("align_corners", 1)),
+      .expected = "0.59375"}},
+    {10,
+     {.op = "RoiAlign",
+      IN(IMAGES, REGIONS),
+      WITH(BINS),
+      .expected = "14.75 16.25 18.75 20.25 5.125 6.28125 8.125 9.28125"}},
+    {16,
+     {.op = "RoiAlign",
+      IN(IMAGES, REGIONS),
+      WITH(BINS),
+      .expected = "12.3125 13.75 16.3125 17.75 2.625 3.875 5.625 6.875"}},
+};
+
+START_TEST(OlderSetsAreUnderstood)
+{
+    numbers_check_older(&older[_i].c, older[_i].opset);
+}
+END_TEST
+
 /* A DeformConv over images of any size becomes its definition when the sizes are there. */
 START_TEST(SizesMayComeLater)
 {
@@ -282,6 +311,7 @@ int main(void)
     tcase_add_loop_test(all, ShapesAreInferredSymbolically, 0, (int)GM_COUNT(shapes));
     tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
     tcase_add_loop_test(all, WrongDataIsRefused, 0, (int)GM_COUNT(wrong_data));
+    tcase_add_loop_test(all, OlderSetsAreUnderstood, 0, (int)GM_COUNT(older));
     tcase_add_test(all, SizesMayComeLater);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);
