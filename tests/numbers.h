@@ -230,4 +230,39 @@ static inline void numbers_check_kernel(const numbers_case *c)
     numbers_end(&n);
 }
 
+/* The rest of a suite that is three tables: `results`, `shapes`, `errors`. `more` adds tests of its own to `all`. */
+#define NUMBERS_MAIN(name, more)                                                                                       \
+    START_TEST(ResultsAreRight)                                                                                        \
+    {                                                                                                                  \
+        numbers_check_result(&results[_i]);                                                                            \
+    }                                                                                                                  \
+    END_TEST                                                                                                           \
+    START_TEST(ShapesAreInferred)                                                                                      \
+    {                                                                                                                  \
+        numbers_check_shape(&shapes[_i]);                                                                              \
+    }                                                                                                                  \
+    END_TEST                                                                                                           \
+    START_TEST(WrongNodesAreRefused)                                                                                   \
+    {                                                                                                                  \
+        numbers_check_error(&errors[_i]);                                                                              \
+    }                                                                                                                  \
+    END_TEST                                                                                                           \
+    int main(void)                                                                                                     \
+    {                                                                                                                  \
+        Suite *suite = suite_create(name);                                                                             \
+        TCase *all = tcase_create(name);                                                                               \
+        SRunner *runner;                                                                                               \
+        int failed;                                                                                                    \
+        tcase_add_loop_test(all, ResultsAreRight, 0, (int)GM_COUNT(results));                                          \
+        tcase_add_loop_test(all, ShapesAreInferred, 0, (int)GM_COUNT(shapes));                                         \
+        tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));                                      \
+        more;                                                                                                          \
+        suite_add_tcase(suite, all);                                                                                   \
+        runner = srunner_create(suite);                                                                                \
+        srunner_run_all(runner, CK_NORMAL);                                                                            \
+        failed = srunner_ntests_failed(runner);                                                                        \
+        srunner_free(runner);                                                                                          \
+        return failed != 0;                                                                                            \
+    }
+
 #endif

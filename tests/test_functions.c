@@ -76,38 +76,4 @@ START_TEST(HardmaxOfAnOlderSet)
 }
 END_TEST
 
-START_TEST(KnownResults)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
-START_TEST(Shapes)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(Errors)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("functions");
-    TCase *all = tcase_create("functions");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, KnownResults, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, Shapes, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, Errors, 0, (int)GM_COUNT(errors));
-    tcase_add_test(all, HardmaxOfAnOlderSet);
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+NUMBERS_MAIN("functions", tcase_add_test(all, HardmaxOfAnOlderSet))

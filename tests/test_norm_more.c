@@ -80,37 +80,4 @@ static const numbers_case errors[] = {
     {.op = "LRN", IN("N"), WITH(GRAD_INT("size", 1)), .expected = "2 to 7 axes"},
 };
 
-START_TEST(ResultsAreRight)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
-START_TEST(ShapesAreInferredSymbolically)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(WrongNodesAreRefused)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("norm_more");
-    TCase *all = tcase_create("norm_more");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, ResultsAreRight, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, ShapesAreInferredSymbolically, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+NUMBERS_MAIN("norm_more", (void)0)

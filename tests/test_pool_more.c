@@ -63,37 +63,4 @@ static const numbers_case errors[] = {
      .expected = "3 numbers"},
 };
 
-START_TEST(ResultsAreRight)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
-START_TEST(ShapesAreInferred)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(WrongNodesAreRefused)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("pool_more");
-    TCase *all = tcase_create("pool_more");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, ResultsAreRight, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, ShapesAreInferred, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
-}
+NUMBERS_MAIN("pool_more", (void)0)

@@ -110,37 +110,4 @@ static const numbers_case errors[] = {
      .expected = "one per output channel"},
 };
 
-START_TEST(ResultsAreRight)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
-START_TEST(ShapesAreInferredSymbolically)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(WrongNodesAreRefused)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("quantize");
-    TCase *all = tcase_create("quantize");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, ResultsAreRight, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, ShapesAreInferredSymbolically, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+NUMBERS_MAIN("quantize", (void)0)

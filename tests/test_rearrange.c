@@ -234,24 +234,6 @@ static const numbers_case bad_data[] = {
     {.op = "ReverseSequence", IN("2x1 [1 2]", "int 1 [3]"), .expected = "length 3 is outside"},
 };
 
-START_TEST(KnownResults)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
-START_TEST(Shapes)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(Errors)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
 START_TEST(BadData)
 {
     const numbers_case *c = &bad_data[_i];
@@ -268,20 +250,4 @@ START_TEST(BadData)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("rearrange");
-    TCase *all = tcase_create("rearrange");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, KnownResults, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, Shapes, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, Errors, 0, (int)GM_COUNT(errors));
-    tcase_add_loop_test(all, BadData, 0, (int)GM_COUNT(bad_data));
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+NUMBERS_MAIN("rearrange", tcase_add_loop_test(all, BadData, 0, (int)GM_COUNT(bad_data)))

@@ -127,12 +127,6 @@ static const numbers_case errors[] = {
     {.op = "RNN", IN("TxNx3", "1x2x3", "1x2x2", "", "int N"), .expected = "must be of type int32"},
 };
 
-START_TEST(ResultsAreRight)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
 /* The plain kernels, which serve where the number of steps is not known. */
 START_TEST(PlainKernelsAreRight)
 {
@@ -140,32 +134,4 @@ START_TEST(PlainKernelsAreRight)
 }
 END_TEST
 
-START_TEST(ShapesAreInferred)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(WrongNodesAreRefused)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("recurrent");
-    TCase *all = tcase_create("recurrent");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, ResultsAreRight, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, PlainKernelsAreRight, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, ShapesAreInferred, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
-}
+NUMBERS_MAIN("recurrent", tcase_add_loop_test(all, PlainKernelsAreRight, 0, (int)GM_COUNT(results)))

@@ -221,24 +221,6 @@ static const struct {
       .expected = "1 2 3 3"}},
 };
 
-START_TEST(KnownResults)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
-START_TEST(Shapes)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(Errors)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
 /* The fast kernels against the reference, forward and backward, for every layout, mode and number of threads. */
 static const struct {
     int rank;
@@ -331,22 +313,5 @@ START_TEST(OlderSets)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("resize");
-    TCase *all = tcase_create("resize");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, KnownResults, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, Shapes, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, Errors, 0, (int)GM_COUNT(errors));
-    tcase_add_loop_test(all, FastKernels, 0, (int)GM_COUNT(fast));
-    tcase_add_test(all, FastFills);
-    tcase_add_loop_test(all, OlderSets, 0, (int)GM_COUNT(older));
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+NUMBERS_MAIN("resize", tcase_add_loop_test(all, FastKernels, 0, (int)GM_COUNT(fast)); tcase_add_test(all, FastFills);
+             tcase_add_loop_test(all, OlderSets, 0, (int)GM_COUNT(older)))

@@ -210,24 +210,6 @@ static const numbers_case wrong_data[] = {
     {.op = "MaxRoiPool", IN(IMAGES, "1x5 [0 nan 0 1 1]"), WITH(GRAD_INTS("pooled_shape", 1, 1)), .expected = "finite"},
 };
 
-START_TEST(ResultsAreRight)
-{
-    numbers_check_result(&results[_i]);
-}
-END_TEST
-
-START_TEST(ShapesAreInferredSymbolically)
-{
-    numbers_check_shape(&shapes[_i]);
-}
-END_TEST
-
-START_TEST(WrongNodesAreRefused)
-{
-    numbers_check_error(&errors[_i]);
-}
-END_TEST
-
 START_TEST(WrongDataIsRefused)
 {
     const numbers_case *c = &wrong_data[_i];
@@ -301,22 +283,6 @@ START_TEST(SizesMayComeLater)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("vision");
-    TCase *all = tcase_create("vision");
-    SRunner *runner;
-    int failed;
-    tcase_add_loop_test(all, ResultsAreRight, 0, (int)GM_COUNT(results));
-    tcase_add_loop_test(all, ShapesAreInferredSymbolically, 0, (int)GM_COUNT(shapes));
-    tcase_add_loop_test(all, WrongNodesAreRefused, 0, (int)GM_COUNT(errors));
-    tcase_add_loop_test(all, WrongDataIsRefused, 0, (int)GM_COUNT(wrong_data));
-    tcase_add_loop_test(all, OlderSetsAreUnderstood, 0, (int)GM_COUNT(older));
-    tcase_add_test(all, SizesMayComeLater);
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+NUMBERS_MAIN("vision", tcase_add_loop_test(all, WrongDataIsRefused, 0, (int)GM_COUNT(wrong_data));
+             tcase_add_loop_test(all, OlderSetsAreUnderstood, 0, (int)GM_COUNT(older));
+             tcase_add_test(all, SizesMayComeLater))
