@@ -308,11 +308,16 @@ typedef struct gm_plan_info {
     size_t reorders; /* layout changes among the instructions */
 } gm_plan_info;
 GM_API gm_status gm_session_plan(const gm_session *session, gm_plan_info *info_out);
-/* Milliseconds spent per operator since profiling was switched on: 1 switches on and clears, 0 off. */
+/* Milliseconds spent since profiling was switched on, the longest first: per operator, or per instruction of the plan
+ * (named by operator, node and the shapes read and written). */
+#define GM_PROFILE_OFF          0
+#define GM_PROFILE_OPERATORS    1 /* switches on and clears */
+#define GM_PROFILE_INSTRUCTIONS 2
 typedef struct gm_profile_entry {
     const char *operator_name;
     double milliseconds;
     uint64_t calls;
+    double flops; /* floating-point operations that the kernels say they do in all these calls; 0: unknown */
 } gm_profile_entry;
 GM_API gm_status gm_session_profile(gm_session *session, int on);
 GM_API size_t gm_session_profile_count(const gm_session *session);

@@ -291,6 +291,7 @@ static gm_status lower_node(gm_plan *plan, const gm_node *node, const gm_use *us
     }
     if (instruction) {
         instruction->kernel = l.lower.kernel;
+        instruction->flops = l.lower.flops;
         instruction->scratch_bytes = l.lower.scratch_bytes;
         memcpy(instruction->in, l.in, node->input_count * sizeof *l.in);
         for (size_t i = 0; i < node->output_count; i++)

@@ -50,7 +50,7 @@ gm_status gm_plan_run(gm_plan *plan, uint64_t seed, uint64_t run, bool override_
 gm_status gm_plan_run_rows(gm_plan *plan, uint64_t seed, uint64_t run, bool override_seeds, int64_t row, int64_t batch);
 
 void gm_plan_info_of(const gm_plan *plan, gm_plan_info *info_out);
-gm_status gm_plan_profile(gm_plan *plan, bool on);
+gm_status gm_plan_profile(gm_plan *plan, int mode); /* GM_PROFILE_... */
 size_t gm_plan_profile_count(const gm_plan *plan);
 bool gm_plan_profile_entry(const gm_plan *plan, size_t index, gm_profile_entry *entry_out);
 /* Instructions with layouts, places in the arena and times of life: for `gmrun inspect --plan`. */

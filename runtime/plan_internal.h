@@ -38,14 +38,16 @@ typedef struct gm_instruction {
     int *in_place; /* per output: input, or -1 */
     void **in_pointers, **out_pointers;
     size_t scratch_bytes;
-    uint32_t scratch; /* buffer */
+    uint32_t scratch;  /* buffer */
+    const char *title; /* for a profile of instructions; NULL before one */
+    double flops;      /* of one run; 0: not said */
     double nanoseconds;
     uint64_t calls;
 } gm_instruction;
 
 typedef struct gm_profile_row {
     const char *name;
-    double nanoseconds;
+    double nanoseconds, flops;
     uint64_t calls;
 } gm_profile_row;
 
@@ -66,8 +68,9 @@ struct gm_plan {
     unsigned char *arena;
     bool without_arena; /* it is the caller's */
     size_t arena_bytes, max_alive_bytes, reorders;
-    bool stale; /* pointers must be resolved before the next run */
-    bool profiling;
+    bool stale;    /* pointers must be resolved before the next run */
+    int profiling; /* GM_PROFILE_... */
+    int profiled;  /* the last kind that was on */
     gm_profile_row *rows;
     size_t row_count;
 };

@@ -200,19 +200,48 @@ void gm_plan_info_of(const gm_plan *plan, gm_plan_info *info_out)
     info_out->reorders = plan->reorders;
 }
 
-gm_status gm_plan_profile(gm_plan *plan, bool on)
+/* "Conv step/h1.Conv2d (256,64,14,14) (128,64,5,5) -> (256,128,7,7)" */
+static const char *instruction_title(const gm_plan *plan, const gm_instruction *instruction)
+{
+    const char *title;
+    gm_text text;
+    gm_text_init(&text, plan->context);
+    gm_text_add(&text, "%s %s", instruction->name,
+                instruction->node && instruction->node->path ? instruction->node->path : "");
+    for (size_t i = 0; i < instruction->in_count + instruction->out_count; i++) {
+        bool out = i >= instruction->in_count;
+        uint32_t id = out ? instruction->out[i - instruction->in_count] : instruction->in[i];
+        char shape[160];
+        if (i == instruction->in_count)
+            gm_text_add(&text, " ->");
+        if (id != GM_NO_BUFFER && plan->buffers[id].value)
+            gm_text_add(&text, " %s", gm_shape_text(plan->graph, plan->buffers[id].value, shape, sizeof shape));
+    }
+    title = text.failed ? NULL : gm_pool_printf(plan->pool, "%s", text.data);
+    gm_text_destroy(&text);
+    return title;
+}
+
+gm_status gm_plan_profile(gm_plan *plan, int mode)
 {
     if (!plan->rows) {
         plan->rows = gm_pool_array(plan->pool, plan->instruction_count + 1, sizeof *plan->rows);
         if (!plan->rows)
             return GM_ERROR_MEMORY;
     }
-    if (on)
+    if (mode != GM_PROFILE_OFF)
         for (size_t k = 0; k < plan->instruction_count; k++) {
             plan->instructions[k].nanoseconds = 0;
             plan->instructions[k].calls = 0;
         }
-    plan->profiling = on;
+    if (mode == GM_PROFILE_INSTRUCTIONS)
+        for (size_t k = 0; k < plan->instruction_count; k++)
+            if (!plan->instructions[k].title &&
+                !(plan->instructions[k].title = instruction_title(plan, &plan->instructions[k])))
+                return GM_ERROR_MEMORY;
+    if (mode != GM_PROFILE_OFF)
+        plan->profiled = mode;
+    plan->profiling = mode;
     plan->row_count = 0;
     return GM_OK;
 }
@@ -225,14 +254,16 @@ size_t gm_plan_profile_count(const gm_plan *plan_in)
     plan->row_count = 0;
     for (size_t k = 0; k < plan->instruction_count; k++) {
         const gm_instruction *instruction = &plan->instructions[k];
-        size_t r = 0;
+        bool each = plan->profiled == GM_PROFILE_INSTRUCTIONS;
+        size_t r = each ? plan->row_count : 0;
         if (!instruction->calls)
             continue;
         while (r < plan->row_count && strcmp(plan->rows[r].name, instruction->name) != 0)
             r++;
         if (r == plan->row_count)
-            plan->rows[plan->row_count++] = (gm_profile_row){instruction->name, 0, 0};
+            plan->rows[plan->row_count++] = (gm_profile_row){.name = each ? instruction->title : instruction->name};
         plan->rows[r].nanoseconds += instruction->nanoseconds;
+        plan->rows[r].flops += instruction->flops * (double)instruction->calls;
         plan->rows[r].calls += instruction->calls;
     }
     for (size_t i = 1; i < plan->row_count; i++) /* largest first */
@@ -246,10 +277,10 @@ size_t gm_plan_profile_count(const gm_plan *plan_in)
 
 bool gm_plan_profile_entry(const gm_plan *plan, size_t index, gm_profile_entry *entry_out)
 {
+    const gm_profile_row *row = &plan->rows[index];
     if (index >= plan->row_count)
         return false;
-    *entry_out =
-        (gm_profile_entry){plan->rows[index].name, plan->rows[index].nanoseconds * 1e-6, plan->rows[index].calls};
+    *entry_out = (gm_profile_entry){row->name, row->nanoseconds * 1e-6, row->calls, row->flops};
     return true;
 }
 

@@ -397,7 +397,7 @@ gm_status gm_session_plan(const gm_session *session, gm_plan_info *info_out)
 
 gm_status gm_session_profile(gm_session *session, int on)
 {
-    return gm_plan_profile(session->plan, on != 0);
+    return gm_plan_profile(session->plan, on);
 }
 
 size_t gm_session_profile_count(const gm_session *session)

@@ -486,7 +486,7 @@ gm_status gm_trainer_profile(gm_trainer *trainer, const char *name, int on)
     gm_step *step;
     GM_TRY(find_step(trainer, name, &step));
     GM_TRY(gm_trainer_plan_step(trainer, step, NULL, 0));
-    return gm_plan_profile(step->plan, on != 0);
+    return gm_plan_profile(step->plan, on);
 }
 
 size_t gm_trainer_profile_count(const gm_trainer *trainer, const char *name)

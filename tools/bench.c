@@ -8,7 +8,7 @@
 
 #include "tools/gmrun.h"
 
-enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, THREADS, MATH, DATA, WARM_UPS = 3, PROFILED_MAX = 10 };
+enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, EACH, THREADS, MATH, DATA, WARM_UPS = 3, PROFILED_MAX = 10 };
 
 static const option_line options[] = {
     {"step", STEP, "NAME", "measure a training step"},
@@ -16,6 +16,7 @@ static const option_line options[] = {
     {"batch", BATCH, "N", "the value of N (default: the batch of the file for a step, 1 for a network)"},
     {"runs", RUNS, "K", "timed runs (default: 20)"},
     {"json", JSON, NULL, "one JSON object instead of text"},
+    {"each", EACH, NULL, "times of every instruction instead of every operator"},
     {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
     {"data", DATA, "DIR", DATA_HELP},
@@ -26,7 +27,7 @@ typedef struct bench_request {
     const char *file, *step, *network, *data;
     int64_t batch, runs;
     compute_request how;
-    bool json;
+    bool json, each;
 } bench_request;
 
 /* What is measured: a step of a trainer, or a session. */
@@ -163,10 +164,10 @@ static gm_status measure(const subject *it, double *times, int64_t runs)
 }
 
 /* A pass of its own, so that the clock reads inside it do not disturb the timed runs. Returns its length in runs. */
-static gm_status profile(const subject *it, int64_t runs, int64_t *profiled_out)
+static gm_status profile(const subject *it, const bench_request *request, int64_t *profiled_out)
 {
-    *profiled_out = runs < PROFILED_MAX ? runs : PROFILED_MAX;
-    gm_status status = subject_profile(it, 1);
+    *profiled_out = request->runs < PROFILED_MAX ? request->runs : PROFILED_MAX;
+    gm_status status = subject_profile(it, request->each ? GM_PROFILE_INSTRUCTIONS : GM_PROFILE_OPERATORS);
     for (int64_t i = 0; status == GM_OK && i < *profiled_out; i++)
         status = subject_run(it);
     return status;
@@ -186,8 +187,9 @@ static void print_json(const bench_request *request, int64_t batch, const double
 static void print_plain(const double *times, const bench_request *request, const gm_plan_info *plan, long long peak)
 {
     printf("median_ms        %.4g\nmin_ms           %.4g\narena_bytes      %zu\nmax_alive_bytes  %zu\n"
-           "peak_rss_bytes   %lld\noperators (ms per run)\n",
-           median(times, request->runs), times[0], plan->arena_bytes, plan->max_alive_bytes, peak);
+           "peak_rss_bytes   %lld\n%s\n",
+           median(times, request->runs), times[0], plan->arena_bytes, plan->max_alive_bytes, peak,
+           request->each ? "instructions (ms per run, GFLOP/s of those that count them)" : "operators (ms per run)");
 }
 
 static gm_status print_operators(const subject *it, const bench_request *request, int64_t profiled)
@@ -200,6 +202,8 @@ static gm_status print_operators(const subject *it, const bench_request *request
         double each = entry.milliseconds / (double)profiled;
         if (request->json)
             printf("%s\"%s\": %.6g", i ? ", " : "", entry.operator_name, each);
+        else if (request->each)
+            printf("  %9.4f %7.1f  %s\n", each, entry.flops / entry.milliseconds * 1e-6, entry.operator_name);
         else
             printf("  %-32s %10.4f  in %llu calls\n", entry.operator_name, each,
                    (unsigned long long)(entry.calls / (uint64_t)profiled));
@@ -218,7 +222,7 @@ static gm_status bench(const subject *it, const bench_request *request, double *
     getrusage(RUSAGE_SELF, &usage);
     long long peak = (long long)usage.ru_maxrss * 1024; /* Linux counts in KiB */
     if (status == GM_OK)
-        status = profile(it, request->runs, &profiled);
+        status = profile(it, request, &profiled);
     if (status == GM_OK)
         status = subject_plan(it, &plan);
     if (status != GM_OK)
@@ -262,6 +266,9 @@ static bool take_option(const command *self, bench_request *request, int letter,
         return read_number("--runs", value, 1, &request->runs);
     case JSON:
         request->json = true;
+        return true;
+    case EACH:
+        request->each = true;
         return true;
     case THREADS:
         return read_number("--threads", value, 1, &request->how.threads);
