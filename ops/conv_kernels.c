@@ -400,29 +400,6 @@ static gm_status build(gm_lower *lower, gm_dnnl *dnnl, const role_rule *rule, pr
     return GM_OK;
 }
 
-/* The same convolution as Winograd's kernels see it; false where they do not apply. */
-static bool as_winograd(gm_conv_role role, const gm_conv_shape *s, gm_winograd_shape *out)
-{
-    static const gm_winograd_kind kinds[] = {GM_WINOGRAD_FORWARD, GM_WINOGRAD_TRANSPOSE, GM_WINOGRAD_WEIGHTS};
-    bool transpose = role == GM_CONV_TRANSPOSE;
-    if (s->spatial != 2 || s->group != 1)
-        return false;
-    for (int i = 1; i < GM_MAX_SPATIAL; i++)
-        if (s->kernel[i] != 5 || s->stride[i] != 1 || s->dilation[i] != 1)
-            return false;
-    *out = (gm_winograd_shape){.kind = kinds[role],
-                               .n = s->batch,
-                               .c = transpose ? s->small_channels : s->big_channels,
-                               .m = transpose ? s->big_channels : s->small_channels,
-                               .h = transpose ? s->small[1] : s->big[1],
-                               .w = transpose ? s->small[2] : s->big[2],
-                               .out_h = transpose ? s->big[1] : s->small[1],
-                               .out_w = transpose ? s->big[2] : s->small[2],
-                               .pad_top = transpose ? 4 - s->low[1] : s->low[1],
-                               .pad_left = transpose ? 4 - s->low[2] : s->low[2]};
-    return gm_winograd_fits(out);
-}
-
 static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
 {
     const gm_node *node = lower->node;
@@ -431,7 +408,6 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
     const gm_value *output = gm_value_of(lower->graph, node->outputs[0]);
     bool own_bias = role == GM_CONV_TRANSPOSE && node->input_count > 2 && node->inputs[2], declined = false, has_bias;
     gm_conv_shape shape;
-    gm_winograd_shape winograd;
     problem p;
     gm_dnnl *dnnl;
     gm_status status;
@@ -439,8 +415,8 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
         return GM_OK;
     gm_conv_shape_of(node, role, first->rank, first->dims, second->dims, output->dims, &shape);
     has_bias = role != GM_CONV_WEIGHT_GRAD && node->input_count > 2 && node->inputs[2];
-    if (!lower->direct && !has_bias && as_winograd(role, &shape, &winograd))
-        return gm_winograd_lower(lower, &winograd);
+    if (!lower->direct && gm_winograd_fits(&shape, role))
+        return gm_winograd_lower(lower, &shape, role, has_bias);
     describe_problem(&shape, rules[role].kind, &p);
     dnnl = gm_dnnl_create(lower->context, lower->pool, lower->threads);
     if (!dnnl)
