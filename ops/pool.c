@@ -339,7 +339,7 @@ static gm_status average_pool_grad_reference(const gm_compute *compute)
 
 /* --- Fast kernels: one row [positions][block] at a time ------------------------------------------------------------ */
 
-enum { LANES = 64 };
+enum { LANES = 16 };
 typedef enum pool_kind { MAXIMUM, AVERAGE, MAXIMUM_GRAD, AVERAGE_GRAD } pool_kind;
 
 /* The windows of a row, written out once: window i covers positions[start[i] .. start[i + 1]). */
@@ -397,39 +397,45 @@ GM_VECTOR static void average_row(const pool_shape *s, const pool_table *table, 
     }
 }
 
-/* Some lanes of one window: positions of the first maxima; -1 where the window is empty. */
-GM_VECTOR static void find_maxima(const int32_t *positions, int32_t count, int64_t block, const float *x, int64_t lanes,
-                                  int32_t *best)
+/* Some lanes of one window: the maximum, then dy to the first place that has it (or that is NaN). */
+static inline __attribute__((always_inline)) void spread_maxima(const int32_t *positions, int32_t count, int64_t block,
+                                                                const float *x, const float *dy, float *dx, int lanes)
 {
-    float value[LANES];
-    for (int64_t l = 0; l < lanes; l++) {
-        best[l] = count ? positions[0] : -1;
-        value[l] = count ? x[positions[0] * block + l] : 0.0f;
-    }
+    float value[LANES], left[LANES];
+    memcpy(value, x + positions[0] * block, (size_t)lanes * sizeof *value);
+    memcpy(left, dy, (size_t)lanes * sizeof *left);
     for (int32_t k = 1; k < count; k++) {
         const float *from = x + positions[k] * block;
-        for (int64_t l = 0; l < lanes; l++) {
-            bool more = from[l] > value[l] || from[l] != from[l];
-            best[l] = more ? positions[k] : best[l];
-            value[l] = more ? from[l] : value[l];
+#pragma omp simd
+        for (int l = 0; l < lanes; l++)
+            value[l] = from[l] > value[l] ? from[l] : value[l];
+    }
+    for (int32_t k = 0; k < count; k++) {
+        const float *from = x + positions[k] * block;
+        float *to = dx + positions[k] * block;
+#pragma omp simd
+        for (int l = 0; l < lanes; l++) {
+            bool less = from[l] < value[l];
+            to[l] += less ? 0.0f : left[l];
+            left[l] = less ? left[l] : 0.0f;
         }
     }
 }
 
-static void max_grad_row(const pool_shape *s, const pool_table *table, const float *x, const float *dy, float *dx)
+GM_VECTOR static void max_grad_row(const pool_shape *s, const pool_table *table, const float *x, const float *dy,
+                                   float *dx)
 {
-    memset(dx, 0, (size_t)(s->bigs * s->block) * sizeof *dx);
+    int64_t block = s->block, first;
+    memset(dx, 0, (size_t)(s->bigs * block) * sizeof *dx);
     for (int64_t i = 0; i < s->smalls; i++) {
         const int32_t *positions = table->positions + table->start[i];
         int32_t count = table->start[i + 1] - table->start[i];
-        for (int64_t first = 0; first < s->block; first += LANES) {
-            int64_t lanes = s->block - first < LANES ? s->block - first : LANES;
-            int32_t best[LANES];
-            find_maxima(positions, count, s->block, x + first, lanes, best);
-            for (int64_t l = 0; l < lanes; l++)
-                if (best[l] >= 0)
-                    dx[best[l] * s->block + first + l] += dy[i * s->block + first + l];
-        }
+        if (!count)
+            continue;
+        for (first = 0; first + LANES <= block; first += LANES) /* a constant number stays in registers */
+            spread_maxima(positions, count, block, x + first, dy + i * block + first, dx + first, LANES);
+        if (first < block)
+            spread_maxima(positions, count, block, x + first, dy + i * block + first, dx + first, (int)(block - first));
     }
 }
 

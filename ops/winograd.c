@@ -156,7 +156,7 @@ bool gm_winograd_fits(const gm_conv_shape *s, gm_conv_role role)
 {
     int64_t pixels = s->small[1] * s->small[2];
     return find(s) && s->big_channels % LANES == 0 && s->small_channels % LANES == 0 &&
-           s->big_channels * s->small_channels >= 64 * 64 && s->small[1] >= TILE && s->small[2] >= TILE &&
+           s->big_channels * s->small_channels >= 32 * 64 && s->small[1] >= TILE && s->small[2] >= TILE &&
            s->batch * pixels >= 256;
 }
 
