@@ -47,6 +47,13 @@ GM_VECTOR_INLINE void to_uniform(const uint32_t words[ELEMENTS], float out[ELEME
         out[i] = (float)(int32_t)(words[i] >> 8) * 0x1p-24f;
 }
 
+/* 1 where the uniform number of the word is not below threshold / 2^24. */
+GM_VECTOR_INLINE void to_keep(const uint32_t words[ELEMENTS], int32_t threshold, uint8_t out[ELEMENTS])
+{
+    for (int i = 0; i < ELEMENTS; i++)
+        out[i] = (int32_t)(words[i] >> 8) >= threshold;
+}
+
 /* Box-Muller on each pair of words. */
 GM_VECTOR_INLINE void to_normal(const uint32_t words[ELEMENTS], float out[ELEMENTS])
 {
@@ -66,6 +73,13 @@ static void base_uniform(uint64_t key, uint64_t run, uint64_t block, float out[E
     uint32_t words[ELEMENTS];
     base_words(key, run, block, words);
     to_uniform(words, out);
+}
+
+static void base_keep(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, uint8_t out[ELEMENTS])
+{
+    uint32_t words[ELEMENTS];
+    base_words(key, run, block, words);
+    to_keep(words, threshold, out);
 }
 
 static void base_normal(uint64_t key, uint64_t run, uint64_t block, float out[ELEMENTS])
@@ -108,6 +122,14 @@ WIDE_TARGET static void wide_uniform(uint64_t key, uint64_t run, uint64_t block,
     to_uniform(words, out);
 }
 
+WIDE_TARGET static void wide_keep(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, uint8_t out[ELEMENTS])
+{
+    uint32_t words[ELEMENTS];
+    for (int i = 0; i < BATCH; i += 4)
+        wide_blocks(key, run, block + (uint64_t)i, words + 4 * i);
+    to_keep(words, threshold, out);
+}
+
 WIDE_TARGET static void wide_normal(uint64_t key, uint64_t run, uint64_t block, float out[ELEMENTS])
 {
     uint32_t words[ELEMENTS];
@@ -118,6 +140,7 @@ WIDE_TARGET static void wide_normal(uint64_t key, uint64_t run, uint64_t block, 
 #else
 #define WIDE_HERE    0
 #define wide_uniform base_uniform
+#define wide_keep    base_keep
 #define wide_normal  base_normal
 #endif
 
@@ -166,6 +189,24 @@ void gm_uniform(uint64_t key, uint64_t run, uint64_t first, size_t count, float 
 void gm_normal(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out)
 {
     draw(WIDE_HERE ? wide_normal : base_normal, key, run, first, count, out);
+}
+
+void gm_keep(uint64_t key, uint64_t run, uint64_t first, size_t count, float ratio, uint8_t *out)
+{
+    void (*batch)(uint64_t, uint64_t, uint64_t, int32_t, uint8_t *) = WIDE_HERE ? wide_keep : base_keep;
+    double least = ceil((double)ratio * 0x1p24); /* a word's 24 bits must reach it; NaN keeps nothing */
+    int32_t threshold = least <= 0 ? 0 : least <= 0x1p24 ? (int32_t)least : 1 << 24;
+    while (count > 0) {
+        uint8_t buffer[ELEMENTS];
+        size_t skip = (size_t)(first % 4), here = ELEMENTS - skip;
+        here = here < count ? here : count;
+        batch(key, run, first / 4, threshold, here == ELEMENTS ? out : buffer);
+        if (here < ELEMENTS)
+            memcpy(out, buffer + skip, here);
+        out += here;
+        first += here;
+        count -= here;
+    }
 }
 
 double gm_uniform_at(uint64_t key, uint64_t run, uint64_t element)

@@ -14,6 +14,8 @@
 void gm_philox(uint64_t key, uint64_t run, uint64_t block, uint32_t output[4]);
 /* Elements first ... first + count - 1 of a draw. */
 void gm_uniform(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out);
+/* The same as gm_uniform, compared: 1 where a number is at least ratio, else 0. */
+void gm_keep(uint64_t key, uint64_t run, uint64_t first, size_t count, float ratio, uint8_t *out);
 void gm_normal(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out);
 double gm_uniform_at(uint64_t key, uint64_t run, uint64_t element); /* the 24-bit value, exact in double */
 double gm_normal_at(uint64_t key, uint64_t run, uint64_t element);  /* in double arithmetic */

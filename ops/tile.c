@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define SERIAL_ELEMENTS 16384 /* below this, threads cost more than they give */
-#define DRAW_TILE       2048  /* tiles of programs that draw in a blocked layout: long runs within a channel */
+#define MASK_ELEMENTS   65536 /* of a mask drawn at a time in a blocked layout: long runs within a channel */
 #define WIDEST_BLOCK    4096  /* channels-last layouts with more channels are not taken by programs that draw */
 #define MAX_VECTORS     128   /* operands and results of one program */
 
@@ -41,6 +41,7 @@ typedef struct tile_instruction {
     int input;        /* LOAD */
     float p;
     gm_draw draw; /* MASK */
+    int mask;     /* MASK: number among those of the program */
 } tile_instruction;
 
 typedef struct tile_output {
@@ -52,11 +53,13 @@ typedef struct tile_program {
     gm_context *context;
     const gm_tile_loop *loops;
     int64_t count;          /* elements of the output */
-    size_t tile;            /* elements of a tile: a multiple of the layout's block where the program draws */
+    size_t tile;            /* elements of a tile */
     int64_t block, spatial; /* blocked layout; block 1: plain or opaque, memory order is element order */
-    bool draws;
+    int masks;              /* instructions that draw */
     int threads, registers;
-    size_t thread_bytes;
+    size_t thread_bytes; /* of scratch: pointers and mask_caches, registers, twice mask_bytes per mask */
+    size_t pointer_bytes, mask_bytes;
+    int64_t mask_places; /* places of a picture that are drawn at a time */
     tile_input *inputs;
     size_t input_count;
     tile_output *outputs;
@@ -126,43 +129,89 @@ static void load_strided(const tile_input *input, const void *base, int64_t firs
     }
 }
 
-/* A loop of its own: vectorized, where a branch on random numbers would be guessed wrong half of the time. */
-static void keep_from(float *values, float ratio, size_t n)
+/* Where a thread keeps part of a mask: some places, all channels of a block, of one picture. */
+typedef struct mask_cache {
+    int64_t first, end; /* elements in memory order; none yet: 0, 0 */
+    uint8_t *bytes;     /* in memory order, [places][block] */
+    uint8_t *drawn;     /* in the order of draws, [block][places] */
+} mask_cache;
+
+typedef uint8_t bytes_16 __attribute__((vector_size(16)));
+
+/* A square of 16 rows of 16 bytes: four times rows i and i + 8 are zipped. */
+static void transpose_square(const uint8_t *from, int64_t from_row, uint8_t *to, int64_t to_row)
 {
-    for (size_t i = 0; i < n; i++)
-        values[i] = values[i] >= ratio ? 1.0f : 0.0f;
+    bytes_16 rows[16], zipped[16];
+    for (int i = 0; i < 16; i++)
+        memcpy(&rows[i], from + i * from_row, 16);
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 8; i++) {
+            zipped[2 * i] = __builtin_shuffle(rows[i], rows[i + 8],
+                                              (bytes_16){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+            zipped[2 * i + 1] = __builtin_shuffle(
+                rows[i], rows[i + 8], (bytes_16){8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+        }
+        memcpy(rows, zipped, sizeof rows);
+    }
+    for (int i = 0; i < 16; i++)
+        memcpy(to + i * to_row, &rows[i], 16);
+}
+
+/* from[rows][columns] -> to[columns][rows] */
+static void transpose_bytes(const uint8_t *from, int64_t rows, int64_t columns, uint8_t *to)
+{
+    int64_t square_rows = rows / 16 * 16, square_columns = columns / 16 * 16;
+    for (int64_t i = 0; i < square_rows; i += 16)
+        for (int64_t j = 0; j < square_columns; j += 16)
+            transpose_square(from + i * columns + j, columns, to + j * rows + i, rows);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = i < square_rows ? square_columns : 0; j < columns; j++)
+            to[j * rows + i] = from[i * columns + j];
+}
+
+/* The part of a mask that holds element `first`. */
+static void draw_part(const tile_program *program, uint64_t key, uint64_t run, uint64_t base, float ratio,
+                      int64_t first, mask_cache *cache)
+{
+    int64_t block = program->block, spatial = program->spatial, group = first / (block * spatial);
+    int64_t place = first % (block * spatial) / block / program->mask_places * program->mask_places;
+    int64_t places = spatial - place < program->mask_places ? spatial - place : program->mask_places;
+    uint64_t element = base + (uint64_t)(group * block * spatial + place);
+    if (places == spatial)
+        gm_keep(key, run, element, (size_t)(block * spatial), ratio, cache->drawn);
+    else
+        for (int64_t channel = 0; channel < block; channel++)
+            gm_keep(key, run, element + (uint64_t)(channel * spatial), (size_t)places, ratio,
+                    cache->drawn + channel * places);
+    transpose_bytes(cache->drawn, block, places, cache->bytes);
+    cache->first = (group * spatial + place) * block;
+    cache->end = cache->first + places * block;
 }
 
 /* Keeps where the draw of the element, counted row-major whatever the layout, is not below the ratio. */
 static void run_mask(const tile_program *program, uint64_t key, uint64_t run, uint64_t base, float ratio, int64_t first,
-                     size_t n, float *dst)
+                     size_t n, mask_cache *cache, float *dst)
 {
-    int64_t block = program->block, spatial = program->spatial;
-    float buffer[GM_TILE];
-    if (block == 1) {
-        gm_uniform(key, run, base + (uint64_t)first, n, dst);
-        keep_from(dst, ratio, n);
-        return;
-    }
-    while (n > 0) { /* within one (n, c / block): `here` places s, of `block` channels each */
-        int64_t group = first / (spatial * block), s = first % (spatial * block) / block;
-        int64_t here = spatial - s, left = (int64_t)n / block;
-        here = here < left ? here : left;
-        here = here < GM_TILE ? here : GM_TILE;
-        for (int64_t channel = 0; channel < block; channel++) {
-            gm_uniform(key, run, base + (uint64_t)((group * block + channel) * spatial + s), (size_t)here, buffer);
-            keep_from(buffer, ratio, (size_t)here);
-            for (int64_t i = 0; i < here; i++)
-                dst[i * block + channel] = buffer[i];
+    uint8_t buffer[GM_TILE];
+    while (n > 0) {
+        size_t here = n < GM_TILE ? n : GM_TILE;
+        if (program->block == 1) {
+            gm_keep(key, run, base + (uint64_t)first, here, ratio, buffer);
+            load_bool(dst, buffer, here);
+        } else {
+            if (first < cache->first || first >= cache->end)
+                draw_part(program, key, run, base, ratio, first, cache);
+            here = (size_t)(cache->end - first) < n ? (size_t)(cache->end - first) : n;
+            load_bool(dst, cache->bytes + (first - cache->first), here);
         }
-        first += here * block;
-        dst += here * block;
-        n -= (size_t)(here * block);
+        first += (int64_t)here;
+        dst += here;
+        n -= here;
     }
 }
 
 static void run_instruction(const tile_program *program, const tile_instruction *it, float *const *vectors,
-                            const gm_kernel_arguments *arguments, int64_t first, size_t n)
+                            mask_cache *masks, const gm_kernel_arguments *arguments, int64_t first, size_t n)
 {
     if (it->code == GM_TILE_LOAD) {
         const tile_input *input = &program->inputs[it->input];
@@ -174,7 +223,7 @@ static void run_instruction(const tile_program *program, const tile_instruction 
         uint64_t run = arguments->run;
         uint64_t key = gm_draw_key(&it->draw, arguments->seed, arguments->override_seeds, &run);
         run_mask(program, key, run, gm_draw_first(program->count, arguments->row, arguments->batch), vectors[it->a][0],
-                 first, n, vectors[it->dst]);
+                 first, n, masks + it->mask, vectors[it->dst]);
     } else {
         program->loops[it->code](vectors[it->dst], it->a < 0 ? NULL : vectors[it->a], it->b < 0 ? NULL : vectors[it->b],
                                  it->c < 0 ? NULL : vectors[it->c], it->p, n);
@@ -217,8 +266,11 @@ static void run_share(const tile_program *program, const gm_kernel_arguments *ar
                       void *scratch)
 {
     float **vectors = scratch;
-    size_t pointers = (program->vector_count * sizeof *vectors + 63) / 64 * 64;
-    float *registers = (float *)(void *)((char *)scratch + pointers);
+    mask_cache *masks = (mask_cache *)(void *)(vectors + program->vector_count);
+    float *registers = (float *)(void *)((char *)scratch + program->pointer_bytes);
+    uint8_t *bytes = (uint8_t *)(registers + (size_t)program->registers * program->tile);
+    for (int m = 0; m < program->masks; m++, bytes += 2 * program->mask_bytes)
+        masks[m] = (mask_cache){0, 0, bytes, bytes + program->mask_bytes};
     for (size_t v = 0; v < program->vector_count; v++)
         if (program->vectors[v].kind != VECTOR_INPUT && program->vectors[v].kind != VECTOR_OUTPUT)
             vectors[v] = registers + (size_t)program->vectors[v].index * program->tile;
@@ -233,7 +285,7 @@ static void run_share(const tile_program *program, const gm_kernel_arguments *ar
                 vectors[v] = (float *)arguments->out[program->vectors[v].index] + first;
         }
         for (size_t i = 0; i < program->code_count; i++)
-            run_instruction(program, &program->code[i], vectors, arguments, first, n);
+            run_instruction(program, &program->code[i], vectors, masks, arguments, first, n);
         store_outputs(program, vectors, arguments, first, n);
     }
 }
@@ -401,11 +453,12 @@ static int compile_cast(tile_compiler *c, const gm_node *node)
 
 static int compile_mask(tile_compiler *c, const gm_node *node)
 {
-    c->program->draws = true;
-    return emit(
-        c,
-        (tile_instruction){
-            .code = GM_TILE_MASK, .a = value_vector(c, node->inputs[1]), .b = -1, .c = -1, .draw = gm_draw_of(node)});
+    return emit(c, (tile_instruction){.code = GM_TILE_MASK,
+                                      .a = value_vector(c, node->inputs[1]),
+                                      .b = -1,
+                                      .c = -1,
+                                      .draw = gm_draw_of(node),
+                                      .mask = c->program->masks++});
 }
 
 static int compile_plain(tile_compiler *c, const gm_node *node)
@@ -698,8 +751,12 @@ static void set_geometry(tile_program *program, const gm_value *out, gm_layout l
     program->spatial = 1;
     for (int axis = 2; axis < out->rank; axis++)
         program->spatial *= out->dims[axis];
-    if (program->draws)
-        program->tile = (size_t)(layout.block >= DRAW_TILE ? layout.block : DRAW_TILE / layout.block * layout.block);
+    if (program->masks) {
+        program->mask_places = MASK_ELEMENTS / program->block;
+        if (program->mask_places > program->spatial)
+            program->mask_places = program->spatial;
+        program->mask_bytes = ((size_t)(program->mask_places * program->block) + 63) / 64 * 64;
+    }
 }
 
 /* A lone Identity in disguise (Detach, Cast to the same type): the very memory of its input. */
@@ -747,8 +804,11 @@ gm_status gm_tile_lower(gm_lower *lower)
             lower->in_want[i] = layout;
     for (size_t o = 0; o < node->output_count; o++)
         lower->out_layout[o] = layout;
-    program->thread_bytes = (program->vector_count * sizeof(float *) + 63) / 64 * 64 +
-                            ((size_t)program->registers * program->tile * sizeof(float) + 63) / 64 * 64;
+    program->pointer_bytes =
+        (program->vector_count * sizeof(float *) + (size_t)program->masks * sizeof(mask_cache) + 63) / 64 * 64;
+    program->thread_bytes = program->pointer_bytes +
+                            ((size_t)program->registers * program->tile * sizeof(float) + 63) / 64 * 64 +
+                            2 * (size_t)program->masks * program->mask_bytes;
     lower->scratch_bytes = program->thread_bytes * (size_t)(program->count < SERIAL_ELEMENTS ? 1 : program->threads);
     lower->kernel.state = program;
     lower->kernel.run = run_program;
