@@ -205,6 +205,8 @@ gm_status gm_graph_simplify(gm_graph *graph); /* fold, merge, remove_dead until 
 /* Updates of tables whose gradient is made of gathered rows only become updates of those rows (graph/sparse.c); shapes
  * must be known. `keep` (one per state entry, may be NULL): true leaves it as it is. */
 gm_status gm_graph_sparsify(gm_graph *graph, const bool *keep);
+/* gradients of a rectifier before Dropout take the sign of what Dropout kept (graph/share_signs.c) */
+gm_status gm_graph_share_signs(gm_graph *graph);
 /* elementwise chains become gmodel.Fused nodes; shapes must be known */
 gm_status gm_graph_fuse(gm_graph *graph);
 void gm_graph_replace(gm_graph *graph, gm_value_id old_value, gm_value_id new_value); /* in all uses */
