@@ -377,6 +377,28 @@ START_TEST(bench_prints_its_keys)
 }
 END_TEST
 
+/* Two steps as one round: their plans and operators are added up. */
+START_TEST(bench_takes_rounds_and_settings)
+{
+    static const char *const runs[] = {"--step up", "--step down", "--step up --step down"};
+    size_t instructions[3];
+    write_model("chase.gmodel", chase);
+    for (int i = 0; i < 3; i++) {
+        ck_exits(0, "bench chase.gmodel %s --runs 2 --json --set rate=0", runs[i]);
+        const char *at = strstr(output, "\"instructions\": ");
+        ck_assert_ptr_nonnull(at);
+        ck_assert_int_eq(sscanf(at, "\"instructions\": %zu", &instructions[i]), 1);
+    }
+    ck_says("\"step\": \"up+down\"");
+    ck_says("\"Adam\": ");
+    ck_assert_ptr_null(strstr(strstr(output, "\"Adam\": ") + 1, "\"Adam\": "));
+    ck_assert_uint_gt(instructions[0], 0);
+    ck_assert_uint_eq(instructions[2], instructions[0] + instructions[1]);
+    ck_exits(2, "bench chase.gmodel --step up --set rat=1");
+    ck_says("did you mean 'rate'?");
+}
+END_TEST
+
 START_TEST(a_terminal_gets_a_bar_that_fits)
 {
     struct winsize size = {.ws_row = 24, .ws_col = 60};
@@ -468,6 +490,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, inspect_shows_parameters_graph_and_plan);
     tcase_add_test(cases, ops_prints_the_table);
     tcase_add_test(cases, bench_prints_its_keys);
+    tcase_add_test(cases, bench_takes_rounds_and_settings);
     tcase_add_test(cases, a_terminal_gets_a_bar_that_fits);
 }
 

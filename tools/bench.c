@@ -1,4 +1,4 @@
-/* gmrun bench: how long one step or network takes, its memory, and the time of each operator. */
+/* gmrun bench: how long a step, a round of steps or a network takes, its memory, and the time of each operator. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,15 +8,17 @@
 
 #include "tools/gmrun.h"
 
-enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, EACH, THREADS, MATH, DATA, WARM_UPS = 3, PROFILED_MAX = 10 };
+enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, EACH, SET, THREADS, MATH, DATA };
+enum { WARM_UPS = 3, PROFILED_MAX = 10, STEPS_MAX = 8, SETTINGS_MAX = 64 };
 
 static const option_line options[] = {
-    {"step", STEP, "NAME", "measure a training step"},
+    {"step", STEP, "NAME", "measure a training step; repeated: a round of these steps, in this order"},
     {"network", NETWORK, "NAME", "measure a network or sample"},
     {"batch", BATCH, "N", "the value of N (default: the batch of the file for a step, 1 for a network)"},
     {"runs", RUNS, "K", "timed runs (default: 20)"},
     {"json", JSON, NULL, "one JSON object instead of text"},
     {"each", EACH, NULL, "times of every instruction instead of every operator"},
+    {"set", SET, "NAME=VALUE", SET_HELP},
     {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
     {"data", DATA, "DIR", DATA_HELP},
@@ -24,62 +26,78 @@ static const option_line options[] = {
 };
 
 typedef struct bench_request {
-    const char *file, *step, *network, *data;
+    const char *file, *network, *data;
+    const char *steps[STEPS_MAX], *settings[SETTINGS_MAX];
+    size_t step_count, setting_count;
     int64_t batch, runs;
     compute_request how;
     bool json, each;
 } bench_request;
 
-/* What is measured: a step of a trainer, or a session. */
-typedef struct subject {
-    gm_trainer *trainer;
-    const char *step;
+/* One step with random arrays for its data inputs. */
+typedef struct fed_step {
+    const char *name;
     gm_feed *feeds;
     size_t feed_count;
+} fed_step;
+
+/* What is measured: a round of steps of a trainer, or a session. */
+typedef struct subject {
+    gm_trainer *trainer;
+    fed_step steps[STEPS_MAX];
+    size_t step_count;
     gm_session *session;
     int64_t batch; /* rows of its first data input; 0: it has none */
 } subject;
 
 static gm_status subject_run(const subject *it)
 {
-    return it->trainer ? gm_trainer_step(it->trainer, it->step, it->feeds, it->feed_count)
-                       : gm_session_run(it->session);
+    gm_status status = it->trainer ? GM_OK : gm_session_run(it->session);
+    for (size_t i = 0; status == GM_OK && i < it->step_count; i++)
+        status = gm_trainer_step(it->trainer, it->steps[i].name, it->steps[i].feeds, it->steps[i].feed_count);
+    return status;
 }
 
 static gm_status subject_profile(const subject *it, int on)
 {
-    return it->trainer ? gm_trainer_profile(it->trainer, it->step, on) : gm_session_profile(it->session, on);
+    gm_status status = it->trainer ? GM_OK : gm_session_profile(it->session, on);
+    for (size_t i = 0; status == GM_OK && i < it->step_count; i++)
+        status = gm_trainer_profile(it->trainer, it->steps[i].name, on);
+    return status;
 }
 
+/* Of several steps the sums: each has an arena of its own. They share the state. */
 static gm_status subject_plan(const subject *it, gm_plan_info *info)
 {
-    return it->trainer ? gm_trainer_plan(it->trainer, it->step, info) : gm_session_plan(it->session, info);
+    gm_status status = it->trainer ? GM_OK : gm_session_plan(it->session, info);
+    if (it->trainer)
+        *info = (gm_plan_info){0};
+    for (size_t i = 0; status == GM_OK && i < it->step_count; i++) {
+        gm_plan_info one;
+        status = gm_trainer_plan(it->trainer, it->steps[i].name, &one);
+        if (status != GM_OK)
+            break;
+        info->arena_bytes += one.arena_bytes;
+        info->max_alive_bytes += one.max_alive_bytes;
+        info->state_bytes = one.state_bytes;
+        info->instructions += one.instructions;
+        info->reorders += one.reorders;
+    }
+    return status;
 }
 
-static size_t profile_count(const subject *it)
-{
-    return it->trainer ? gm_trainer_profile_count(it->trainer, it->step) : gm_session_profile_count(it->session);
-}
-
-static gm_status profile_entry(const subject *it, size_t index, gm_profile_entry *entry)
-{
-    return it->trainer ? gm_trainer_profile_entry(it->trainer, it->step, index, entry)
-                       : gm_session_profile_entry(it->session, index, entry);
-}
-
-/* Random arrays for every data input of the step; draws stay the step's own. */
-static gm_status make_feeds(subject *it)
+static gm_status make_feeds(subject *it, fed_step *step)
 {
     random_state random = {1};
-    size_t count = gm_trainer_feed_count(it->trainer, it->step);
-    it->feeds = calloc(count + 1, sizeof *it->feeds);
-    for (size_t i = 0; it->feeds && i < count; i++) {
+    size_t count = gm_trainer_feed_count(it->trainer, step->name);
+    step->feeds = calloc(count + 1, sizeof *step->feeds);
+    for (size_t i = 0; step->feeds && i < count; i++) {
         gm_tensor_view view;
         int is_draw = 0;
-        gm_status status = gm_trainer_feed(it->trainer, it->step, i, &view, &is_draw);
+        gm_status status = gm_trainer_feed(it->trainer, step->name, i, &view, &is_draw);
         if (status != GM_OK)
             return status;
-        if (is_draw)
+        if (is_draw) /* stays the step's own */
             continue;
         void *data = malloc(view.bytes ? view.bytes : 1);
         if (!data)
@@ -87,25 +105,34 @@ static gm_status make_feeds(subject *it)
         fill_random(&random, &view, data);
         if (!it->batch && view.rank)
             it->batch = view.dims[0];
-        it->feeds[it->feed_count++] = (gm_feed){view.name, data, view.bytes};
+        step->feeds[step->feed_count++] = (gm_feed){view.name, data, view.bytes};
     }
-    return it->feeds ? GM_OK : GM_ERROR_MEMORY;
+    return step->feeds ? GM_OK : GM_ERROR_MEMORY;
+}
+
+static gm_status open_steps(subject *it, const gm_model *model, const bench_request *request)
+{
+    gm_trainer_options settings;
+    gm_plan_info plan;
+    gm_trainer_options_default(&settings, sizeof settings);
+    settings.batch = request->batch;
+    gm_status status = gm_trainer_create(model, &settings, &it->trainer);
+    for (size_t i = 0; status == GM_OK && i < request->step_count; i++) {
+        fed_step *step = &it->steps[it->step_count++];
+        step->name = request->steps[i];
+        status =
+            gm_trainer_plan(it->trainer, step->name, &plan); /* refuses what does not fit before the inputs are made */
+        if (status == GM_OK)
+            status = make_feeds(it, step);
+    }
+    return status;
 }
 
 static gm_status subject_open(subject *it, const gm_model *model, const bench_request *request)
 {
-    *it = (subject){.step = request->step};
-    if (request->step) {
-        gm_trainer_options settings;
-        gm_trainer_options_default(&settings, sizeof settings);
-        settings.batch = request->batch;
-        gm_status status = gm_trainer_create(model, &settings, &it->trainer);
-        gm_plan_info plan;
-        if (status == GM_OK)
-            status = gm_trainer_plan(it->trainer, it->step,
-                                     &plan); /* refuses what does not fit before the inputs are made */
-        return status == GM_OK ? make_feeds(it) : status;
-    }
+    *it = (subject){0};
+    if (request->step_count)
+        return open_steps(it, model, request);
     gm_session_options settings;
     gm_session_options_default(&settings, sizeof settings);
     settings.batch = request->batch;
@@ -123,9 +150,11 @@ static gm_status subject_open(subject *it, const gm_model *model, const bench_re
 
 static void subject_close(subject *it)
 {
-    for (size_t i = 0; i < it->feed_count; i++)
-        free((void *)it->feeds[i].data);
-    free(it->feeds);
+    for (size_t s = 0; s < it->step_count; s++) {
+        for (size_t i = 0; i < it->steps[s].feed_count; i++)
+            free((void *)it->steps[s].feeds[i].data);
+        free(it->steps[s].feeds);
+    }
     gm_trainer_destroy(it->trainer);
     gm_session_destroy(it->session);
 }
@@ -176,12 +205,15 @@ static gm_status profile(const subject *it, const bench_request *request, int64_
 static void print_json(const bench_request *request, int64_t batch, const double *times, const gm_plan_info *plan,
                        long long peak)
 {
-    printf("{\"compute\": \"%s\", \"%s\": \"%s\", \"batch\": %lld, \"threads\": %lld, \"runs\": %lld, "
-           "\"median_ms\": %.6g, \"min_ms\": %.6g, \"arena_bytes\": %zu, \"max_alive_bytes\": %zu, "
-           "\"state_bytes\": %zu, \"peak_rss_bytes\": %lld, \"operators\": {",
-           gm_compute_version(), request->step ? "step" : "network", request->step ? request->step : request->network,
-           (long long)batch, (long long)request->how.threads, (long long)request->runs, median(times, request->runs),
-           times[0], plan->arena_bytes, plan->max_alive_bytes, plan->state_bytes, peak);
+    printf("{\"compute\": \"%s\", \"%s\": \"", gm_compute_version(), request->network ? "network" : "step");
+    for (size_t i = 0; i < request->step_count; i++)
+        printf("%s%s", i ? "+" : "", request->steps[i]);
+    printf("%s\", \"batch\": %lld, \"threads\": %lld, \"runs\": %lld, \"median_ms\": %.6g, \"min_ms\": %.6g, "
+           "\"arena_bytes\": %zu, \"max_alive_bytes\": %zu, \"state_bytes\": %zu, \"instructions\": %zu, "
+           "\"reorders\": %zu, \"peak_rss_bytes\": %lld, \"operators\": {",
+           request->network ? request->network : "", (long long)batch, (long long)request->how.threads,
+           (long long)request->runs, median(times, request->runs), times[0], plan->arena_bytes, plan->max_alive_bytes,
+           plan->state_bytes, plan->instructions, plan->reorders, peak);
 }
 
 static void print_plain(const double *times, const bench_request *request, const gm_plan_info *plan, long long peak)
@@ -192,30 +224,76 @@ static void print_plain(const double *times, const bench_request *request, const
            request->each ? "instructions (ms per run, GFLOP/s of those that count them)" : "operators (ms per run)");
 }
 
-static gm_status print_operators(const subject *it, const bench_request *request, int64_t profiled)
+/* --- Profile --- */
+
+typedef struct profile_rows {
+    gm_profile_entry *rows;
+    size_t count;
+} profile_rows;
+
+/* Operators of several steps are added up; instructions are rows of their own. */
+static void add_entry(profile_rows *all, const gm_profile_entry *entry, bool each)
 {
-    for (size_t i = 0; i < profile_count(it); i++) {
-        gm_profile_entry entry;
-        gm_status status = profile_entry(it, i, &entry);
-        if (status != GM_OK)
-            return status;
-        double each = entry.milliseconds / (double)profiled;
+    size_t at = 0;
+    while (!each && at < all->count && strcmp(all->rows[at].operator_name, entry->operator_name))
+        at++;
+    if (each || at == all->count) {
+        all->rows[all->count++] = *entry;
+        return;
+    }
+    all->rows[at].milliseconds += entry->milliseconds;
+    all->rows[at].calls += entry->calls;
+    all->rows[at].flops += entry->flops;
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    double x = ((const gm_profile_entry *)a)->milliseconds, y = ((const gm_profile_entry *)b)->milliseconds;
+    return (x < y) - (x > y);
+}
+
+static gm_status collect_profile(const subject *it, bool each, profile_rows *all)
+{
+    size_t capacity = it->trainer ? 0 : gm_session_profile_count(it->session);
+    gm_profile_entry entry;
+    gm_status status = GM_OK;
+    for (size_t s = 0; s < it->step_count; s++)
+        capacity += gm_trainer_profile_count(it->trainer, it->steps[s].name);
+    all->rows = calloc(capacity + 1, sizeof *all->rows);
+    if (!all->rows)
+        return GM_ERROR_MEMORY;
+    for (size_t i = 0; !it->trainer && status == GM_OK && i < capacity; i++)
+        if ((status = gm_session_profile_entry(it->session, i, &entry)) == GM_OK)
+            add_entry(all, &entry, each);
+    for (size_t s = 0; s < it->step_count; s++)
+        for (size_t i = 0; status == GM_OK && i < gm_trainer_profile_count(it->trainer, it->steps[s].name); i++)
+            if ((status = gm_trainer_profile_entry(it->trainer, it->steps[s].name, i, &entry)) == GM_OK)
+                add_entry(all, &entry, each);
+    qsort(all->rows, all->count, sizeof *all->rows, longest_first);
+    return status;
+}
+
+static void print_profile(const profile_rows *all, const bench_request *request, int64_t profiled)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const gm_profile_entry *entry = &all->rows[i];
+        double each = entry->milliseconds / (double)profiled;
         if (request->json)
-            printf("%s\"%s\": %.6g", i ? ", " : "", entry.operator_name, each);
+            printf("%s\"%s\": %.6g", i ? ", " : "", entry->operator_name, each);
         else if (request->each)
-            printf("  %9.4f %7.1f  %s\n", each, entry.flops / entry.milliseconds * 1e-6, entry.operator_name);
+            printf("  %9.4f %7.1f  %s\n", each, entry->flops / entry->milliseconds * 1e-6, entry->operator_name);
         else
-            printf("  %-32s %10.4f  in %llu calls\n", entry.operator_name, each,
-                   (unsigned long long)(entry.calls / (uint64_t)profiled));
+            printf("  %-32s %10.4f  in %llu calls\n", entry->operator_name, each,
+                   (unsigned long long)(entry->calls / (uint64_t)profiled));
     }
     if (request->json)
         puts("}}");
-    return GM_OK;
 }
 
 static gm_status bench(const subject *it, const bench_request *request, double *times)
 {
     gm_plan_info plan;
+    profile_rows rows = {0};
     int64_t profiled = 1;
     gm_status status = measure(it, times, request->runs);
     struct rusage usage = {0};
@@ -225,13 +303,16 @@ static gm_status bench(const subject *it, const bench_request *request, double *
         status = profile(it, request, &profiled);
     if (status == GM_OK)
         status = subject_plan(it, &plan);
-    if (status != GM_OK)
-        return status;
-    if (request->json)
+    if (status == GM_OK)
+        status = collect_profile(it, request->each, &rows);
+    if (status == GM_OK && request->json)
         print_json(request, request->batch ? request->batch : it->batch, times, &plan, peak);
-    else
+    else if (status == GM_OK)
         print_plain(times, request, &plan, peak);
-    return print_operators(it, request, profiled);
+    if (status == GM_OK)
+        print_profile(&rows, request, profiled);
+    free(rows.rows);
+    return status;
 }
 
 static int bench_model(gm_context *context, const gm_model *model, const bench_request *request)
@@ -255,7 +336,11 @@ static bool take_option(const command *self, bench_request *request, int letter,
 {
     switch (letter) {
     case STEP:
-        request->step = value;
+        if (request->step_count == STEPS_MAX) {
+            usage_error(self, "at most %d --step", STEPS_MAX);
+            return false;
+        }
+        request->steps[request->step_count++] = value;
         return true;
     case NETWORK:
         request->network = value;
@@ -269,6 +354,13 @@ static bool take_option(const command *self, bench_request *request, int letter,
         return true;
     case EACH:
         request->each = true;
+        return true;
+    case SET:
+        if (request->setting_count == SETTINGS_MAX) {
+            usage_error(self, "at most %d --set", SETTINGS_MAX);
+            return false;
+        }
+        request->settings[request->setting_count++] = value;
         return true;
     case THREADS:
         return read_number("--threads", value, 1, &request->how.threads);
@@ -297,10 +389,12 @@ static int run(const command *self, int argc, char **argv)
         return EXIT_USAGE;
     if (!request.how.threads)
         request.how.threads = sysconf(_SC_NPROCESSORS_ONLN);
-    if (!request.step == !request.network)
+    if (!request.step_count == !request.network)
         return usage_error(self, "one of --step NAME and --network NAME says what to measure");
     gm_model_options_default(&model_options, sizeof model_options);
     model_options.data_directory = request.data;
+    model_options.settings = request.settings;
+    model_options.setting_count = request.setting_count;
     gm_context *context = open_context(&request.how, &status);
     gm_model *model = context ? open_model(context, request.file, &model_options, &status) : NULL;
     if (model)
@@ -312,9 +406,9 @@ static int run(const command *self, int argc, char **argv)
 
 const command command_bench = {
     "bench",
-    "MODEL --step NAME | --network NAME [--batch N] [--runs K] [--json]\n"
-    "                   [--threads T] [--math HOW] [--data DIR]",
-    "Measures time and memory of a step or network.",
+    "MODEL --step NAME... | --network NAME [--batch N] [--runs K] [--json] [--each]\n"
+    "                   [--set NAME=VALUE]... [--threads T] [--math HOW] [--data DIR]",
+    "Measures time and memory of steps or a network.",
     options,
     run,
 };
