@@ -4,6 +4,7 @@
  * is a row and a B of rank 1 a column, whose axis Y does not have Gemm    Y [M, N] = alpha op(A) op(B) + beta C, C
  * broadcast to [M, N] */
 #include "ops/onednn.h"
+#include "ops/vector.h"
 
 #include <string.h>
 
@@ -301,8 +302,15 @@ static gm_status gemm_reference(const gm_compute *compute)
 
 /* --- Lowering ----------------------------------------------------------------------------------------------------- */
 
+/* How a product is cut for threads: each computes some rows or columns of C, or some terms of all its sums. The largest of
+ * the three matrices is cut along its rows as they lie in memory: the weights, mostly, so that a thread finds those rows, and
+ * their gradients, where it has left them itself, in this product and in the others of the layer and in the optimizer. */
+typedef enum product_cut { CUT_NOT, CUT_ROWS, CUT_COLUMNS, CUT_TERMS } product_cut;
+
 typedef struct product_state {
     gm_context *context;
+    product_cut cut;
+    int parts;
     product_shape shape;
     float alpha, beta;
     bool has_c;
@@ -326,19 +334,125 @@ static void fill_with_c(const product_state *s, const float *c, float *y, int th
     }
 }
 
+/* Part `part` of a product that is cut, on the calling thread. Parts of CUT_TERMS but the first go to scratch. */
+static bool run_part(const product_state *s, const gm_kernel_arguments *arguments, int64_t part)
+{
+    const product_shape *p = &s->shape;
+    const float *a = arguments->in[0], *b = arguments->in[1];
+    float *y = arguments->out[0];
+    int64_t whole = s->cut == CUT_ROWS ? p->m : s->cut == CUT_COLUMNS ? p->n : p->k;
+    int64_t first = whole * part / s->parts, count = whole * (part + 1) / s->parts - first;
+    gm_gemm_shape shape = {p->transpose_a,
+                           p->transpose_b,
+                           p->m,
+                           p->n,
+                           p->k,
+                           p->transpose_a ? p->m : p->k,
+                           p->transpose_b ? p->k : p->n,
+                           p->n};
+    float beta = s->has_c ? s->beta : 0.0f;
+    switch (s->cut) {
+    case CUT_ROWS:
+        shape.m = count;
+        a += first * (p->transpose_a ? 1 : p->k);
+        y += first * p->n;
+        break;
+    case CUT_COLUMNS:
+        shape.n = count;
+        b += first * (p->transpose_b ? p->k : 1);
+        y += first;
+        break;
+    default:
+        shape.k = count;
+        a += first * (p->transpose_a ? p->m : 1);
+        b += first * (p->transpose_b ? 1 : p->n);
+        if (part > 0) {
+            y = (float *)arguments->scratch + (part - 1) * p->m * p->n;
+            beta = 0.0f;
+        }
+        break;
+    }
+    return gm_dnnl_gemm(&shape, s->alpha, a, b, beta, y);
+}
+
+GM_VECTOR static void add_rows(const float *from, float *to, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
+static gm_status run_cut_product(const void *state, const gm_kernel_arguments *arguments)
+{
+    const product_state *s = state;
+    int64_t size = s->shape.m * s->shape.n;
+    int failed = 0;
+    if (s->has_c)
+        fill_with_c(s, arguments->in[2], arguments->out[0], arguments->threads);
+#pragma omp parallel num_threads(arguments->threads) reduction(+ : failed)
+    {
+#pragma omp for schedule(static)
+        for (int part = 0; part < s->parts; part++)
+            failed += !run_part(s, arguments, part);
+        if (s->cut == CUT_TERMS) {
+#pragma omp for schedule(static)
+            for (int share = 0; share < s->parts; share++) {
+                int64_t first = size * share / s->parts, count = size * (share + 1) / s->parts - first;
+                for (int part = 1; part < s->parts; part++)
+                    add_rows((const float *)arguments->scratch + (part - 1) * size + first,
+                             (float *)arguments->out[0] + first, count);
+            }
+        }
+    }
+    return failed ? gm_fail(s->context, GM_ERROR_INTERNAL, "oneDNN refuses a matrix product") : GM_OK;
+}
+
+#define CUT_FLOPS   2e6 /* smaller products are not cut */
+#define LEAST_ROWS  16  /* of a part; also of C, or the vectors' own paths are better */
+#define LEAST_TERMS 64
+
+static void choose_cut(product_state *state, int threads)
+{
+    const product_shape *s = &state->shape;
+    int64_t a = s->m * s->k, b = s->k * s->n, c = s->m * s->n, most;
+    state->cut = CUT_NOT;
+    if (threads < 2 || s->batches > 1 || s->m < LEAST_ROWS || s->n < LEAST_ROWS ||
+        2.0 * (double)a * (double)s->n < CUT_FLOPS)
+        return;
+    if (c >= a && c >= b)
+        state->cut = CUT_ROWS;
+    else if (b > a)
+        state->cut = s->transpose_b ? CUT_COLUMNS : c <= b / 4 ? CUT_TERMS : CUT_NOT;
+    else
+        state->cut = !s->transpose_a ? CUT_ROWS : c <= a / 4 ? CUT_TERMS : CUT_NOT;
+    most = state->cut == CUT_ROWS      ? s->m / LEAST_ROWS
+           : state->cut == CUT_COLUMNS ? s->n / LEAST_ROWS
+                                       : s->k / LEAST_TERMS;
+    state->parts = most < threads ? (int)most : threads;
+    if (state->parts < threads) /* idle threads: oneDNN's own way is better */
+        state->cut = CUT_NOT;
+}
+
 static gm_status run_product(const void *state, const gm_kernel_arguments *arguments)
 {
     const product_state *s = state;
     const product_shape *p = &s->shape;
     const float *a = arguments->in[0], *b = arguments->in[1];
     float *y = arguments->out[0];
+    gm_gemm_shape shape = {p->transpose_a,
+                           p->transpose_b,
+                           p->m,
+                           p->n,
+                           p->k,
+                           p->transpose_a ? p->m : p->k,
+                           p->transpose_b ? p->k : p->n,
+                           p->n};
     if (s->has_c)
         fill_with_c(s, arguments->in[2], y, arguments->threads);
     for (int64_t i = 0; i < p->batches; i++) {
         int64_t matrix_a, matrix_b;
         matrix_of(p, i, &matrix_a, &matrix_b);
-        if (!gm_dnnl_gemm(p->transpose_a, p->transpose_b, p->m, p->n, p->k, s->alpha, a + matrix_a * p->m * p->k,
-                          b + matrix_b * p->k * p->n, s->has_c ? s->beta : 0.0f, y + i * p->m * p->n))
+        if (!gm_dnnl_gemm(&shape, s->alpha, a + matrix_a * p->m * p->k, b + matrix_b * p->k * p->n,
+                          s->has_c ? s->beta : 0.0f, y + i * p->m * p->n))
             return gm_fail(s->context, GM_ERROR_INTERNAL, "oneDNN refuses a matrix product");
     }
     return GM_OK;
@@ -409,16 +523,18 @@ static gm_status lower_product(gm_lower *lower, const product_state *wanted, boo
     if (s->m < 1 || s->n < 1 || s->k < 1 || s->batches < 1)
         return GM_OK;
     lower->flops = 2.0 * (double)s->batches * (double)s->m * (double)s->n * (double)s->k;
-    if (prefer_primitive)
-        GM_TRY(lower_primitive(lower, s, bias, &declined));
-    if (!declined)
-        return GM_OK;
     state = gm_pool_alloc(lower->pool, sizeof *state);
     if (!state)
         return GM_ERROR_MEMORY;
     *state = *wanted;
-    lower->scratch_bytes = 0;
-    lower->kernel = (gm_kernel){run_product, NULL, state};
+    choose_cut(state, lower->threads);
+    if (state->cut == CUT_NOT && prefer_primitive)
+        GM_TRY(lower_primitive(lower, s, bias, &declined));
+    if (!declined)
+        return GM_OK;
+    lower->scratch_bytes =
+        state->cut == CUT_TERMS ? (size_t)(state->parts - 1) * (size_t)(s->m * s->n) * sizeof(float) : 0;
+    lower->kernel = (gm_kernel){state->cut == CUT_NOT ? run_product : run_cut_product, NULL, state};
     return GM_OK;
 }
 

@@ -578,11 +578,10 @@ dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const g
 }
 #endif
 
-bool gm_dnnl_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
-                  const float *b, float beta, float *c)
+bool gm_dnnl_gemm(const gm_gemm_shape *s, float alpha, const float *a, const float *b, float beta, float *c)
 {
-    return dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, alpha, a, transpose_a ? m : k, b,
-                      transpose_b ? k : n, beta, c, n) == dnnl_success;
+    return dnnl_sgemm(s->transpose_a ? 'T' : 'N', s->transpose_b ? 'T' : 'N', s->m, s->n, s->k, alpha, a, s->a_step, b,
+                      s->b_step, beta, c, s->c_step) == dnnl_success;
 }
 
 const char *gm_dnnl_implementation(const_dnnl_primitive_desc_t descriptor)

@@ -71,10 +71,14 @@ dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kin
                                           const gm_dnnl_window *window);
 dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const gm_md *weights, const gm_md *bias,
                                      const gm_md *destination);
-/* C = alpha op(A) op(B) + beta C, all row-major, with as many OpenMP threads as the caller has set. A: [M, K], or [K,
- * M] with transpose_a; B: [K, N], or [N, K]. False: refused. */
-bool gm_dnnl_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
-                  const float *b, float beta, float *c);
+/* A product of row-major matrices, C [M, N] = alpha op(A) op(B) + beta C; A: [M, K], or [K, M] with transpose_a; B: [K, N], or
+ * [N, K]. The steps are from one row in memory to the next, in floats. */
+typedef struct gm_gemm_shape {
+    bool transpose_a, transpose_b;
+    int64_t m, n, k, a_step, b_step, c_step;
+} gm_gemm_shape;
+/* With as many OpenMP threads as the caller has set; inside a parallel region on the calling thread alone. False: refused. */
+bool gm_dnnl_gemm(const gm_gemm_shape *shape, float alpha, const float *a, const float *b, float beta, float *c);
 /* "jit:avx512_core": for tests and measurements. */
 const char *gm_dnnl_implementation(const_dnnl_primitive_desc_t descriptor);
 

@@ -10,11 +10,13 @@
  * parameter: an update is a flat loop over elements, whatever their order. */
 #include "ops/kernel.h"
 #include "ops/optimizer.h"
+#include "ops/vector.h"
 
 #include <math.h>
 #include <string.h>
 
-#define CHUNK 16384 /* elements that one thread updates at a time */
+#define CHUNK 16384 /* elements at a time: all that belongs to them fits in an inner cache */
+#define LINE  16    /* of which parts take a whole number */
 
 /* --- Settings ------------------------------------------------------------------------------------------------------
  */
@@ -99,7 +101,7 @@ static double adam_element(const gm_update_settings *s, double x, double g, doub
     return s->post * (x - s->rate * slot[0] / (sqrt(slot[1]) / s->root + s->epsilon));
 }
 
-static void adam_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
+GM_VECTOR static void adam_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1], *v_in = in[2], *h_in = in[3];
     float *x_out = out[0], *v_out = out[1], *h_out = out[2];
@@ -124,7 +126,7 @@ static double sgd_element(const gm_update_settings *s, double x, double g, doubl
     return x - s->rate * (g + s->norm * x);
 }
 
-static void sgd_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
+GM_VECTOR static void sgd_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1];
     float *x_out = out[0];
@@ -144,7 +146,7 @@ static double momentum_element(const gm_update_settings *s, double x, double g, 
     return x - s->rate * (s->nesterov ? g + s->alpha * slot[0] : slot[0]);
 }
 
-static void momentum_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
+GM_VECTOR static void momentum_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1], *v_in = in[2];
     float *x_out = out[0], *v_out = out[1];
@@ -167,7 +169,7 @@ static double rmsprop_element(const gm_update_settings *s, double x, double g, d
     return x - s->rate * g / (sqrt(slot[0]) + s->epsilon);
 }
 
-static void rmsprop_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
+GM_VECTOR static void rmsprop_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1], *h_in = in[2];
     float *x_out = out[0], *h_out = out[1];
@@ -190,7 +192,7 @@ static double adagrad_element(const gm_update_settings *s, double x, double g, d
     return x - s->rate * g / (sqrt(slot[0]) + s->epsilon);
 }
 
-static void adagrad_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
+GM_VECTOR static void adagrad_loop(const gm_update_settings *s, const float *const *in, float *const *out, size_t n)
 {
     const float *x_in = in[0], *g_in = in[1], *h_in = in[2];
     float *x_out = out[0], *h_out = out[1];
@@ -339,8 +341,10 @@ typedef struct update_kernel {
     gm_type rate_type, count_type;
     size_t parameters, given;
     gm_type given_types[GM_UPDATE_GIVEN];
-    update_chunk *chunks;
-    size_t chunk_count;
+    update_chunk *chunks; /* of part 0, of part 1, ... */
+    size_t *part_end;
+    int parts; /* one per thread, each with its share of every parameter, so that it finds the gradients of those rows
+                * that it has computed itself */
 } update_kernel;
 
 double gm_update_scalar(gm_type type, void *data)
@@ -366,7 +370,6 @@ static gm_status run_update(const void *state, const gm_kernel_arguments *argume
 {
     const update_kernel *kernel = state;
     bool counts = kernel->optimizer->counts;
-    bool together = kernel->chunk_count > 1 && arguments->threads > 1;
     double given[GM_UPDATE_GIVEN] = {0};
     gm_update_settings settings;
     for (size_t i = 0; i < kernel->given; i++)
@@ -374,32 +377,40 @@ static gm_status run_update(const void *state, const gm_kernel_arguments *argume
             gm_update_scalar(kernel->given_types[i], arguments->in[kernel->node.input_count - kernel->given + i]);
     gm_update_read(&kernel->node, gm_update_scalar(kernel->rate_type, arguments->in[0]),
                    counts ? gm_update_scalar(kernel->count_type, arguments->in[1]) : 0.0, given, &settings);
-#pragma omp parallel for num_threads(arguments->threads) schedule(static) if (together)
-    for (size_t i = 0; i < kernel->chunk_count; i++)
-        run_chunk(kernel, &settings, &kernel->chunks[i], arguments);
+#pragma omp parallel for num_threads(arguments->threads) schedule(static) if (kernel->parts > 1)
+    for (int part = 0; part < kernel->parts; part++)
+        for (size_t i = part ? kernel->part_end[part - 1] : 0; i < kernel->part_end[part]; i++)
+            run_chunk(kernel, &settings, &kernel->chunks[i], arguments);
     return GM_OK;
 }
 
-static size_t chunks_of(int64_t count)
-{
-    return (size_t)((count + CHUNK - 1) / CHUNK);
-}
-
+/* Cuts the elements into chunks of one parameter each; those of less than a line are the last part's. */
 static gm_status cut_chunks(gm_lower *lower, update_kernel *kernel)
 {
     const gm_node *node = lower->node;
-    size_t total = 0, at = 0;
-    for (size_t p = 0; p < kernel->parameters; p++)
-        total += chunks_of(gm_lower_count(lower, node->outputs[p]));
-    kernel->chunks = gm_pool_array(lower->pool, total + 1, sizeof *kernel->chunks);
-    if (!kernel->chunks)
-        return GM_ERROR_MEMORY;
+    size_t total = 0, most = 0, at = 0;
     for (size_t p = 0; p < kernel->parameters; p++) {
         size_t count = (size_t)gm_lower_count(lower, node->outputs[p]);
-        for (size_t first = 0; first < count; first += CHUNK)
-            kernel->chunks[at++] = (update_chunk){p, first, count - first < CHUNK ? count - first : CHUNK};
+        total += count;
+        most += count / CHUNK + 1 + (size_t)lower->threads;
     }
-    kernel->chunk_count = at;
+    kernel->parts = total > CHUNK ? lower->threads : 1;
+    kernel->chunks = gm_pool_array(lower->pool, most + 1, sizeof *kernel->chunks);
+    kernel->part_end = gm_pool_array(lower->pool, (size_t)kernel->parts, sizeof *kernel->part_end);
+    if (!kernel->chunks || !kernel->part_end)
+        return GM_ERROR_MEMORY;
+    for (int part = 0; part < kernel->parts; part++) {
+        size_t parts = (size_t)kernel->parts, here = (size_t)part;
+        for (size_t p = 0; p < kernel->parameters; p++) {
+            size_t count = (size_t)gm_lower_count(lower, node->outputs[p]);
+            size_t lines = (count + LINE - 1) / LINE, first = lines * here / parts * LINE;
+            size_t end = lines * (here + 1) / parts * LINE;
+            end = end < count ? end : count;
+            for (; first < end; first += CHUNK)
+                kernel->chunks[at++] = (update_chunk){p, first, end - first < CHUNK ? end - first : CHUNK};
+        }
+        kernel->part_end[part] = at;
+    }
     return GM_OK;
 }
 

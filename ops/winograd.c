@@ -20,12 +20,13 @@ typedef struct gm_winograd {
     bool has_bias;
 } gm_winograd;
 
-/* c (m, n) = a (m, k) b (k, n) + beta c, row-major; transposed: a is (k, m), b (n, k). On the calling thread only. */
+/* c (m, n) = a (m, k) b (k, n) + beta c, row-major; transposed: a is (k, m), b (n, k). On the calling thread only: this is
+ * within a parallel region. oneDNN refuses nothing that has been lowered: sizes are positive. */
 static void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a,
                      const float *b, float beta, float *c)
 {
-    dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a, transpose_a ? m : k, b,
-               transpose_b ? k : n, beta, c, n);
+    gm_gemm_shape shape = {transpose_a, transpose_b, m, n, k, transpose_a ? m : k, transpose_b ? k : n, n};
+    gm_dnnl_gemm(&shape, 1.0f, a, b, beta, c);
 }
 
 /* Rows of the matrices of pair q for some pictures. */
