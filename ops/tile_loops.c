@@ -1,5 +1,5 @@
-/* The vector instructions of the tile machine, compiled for the base instruction set and, on x86, for AVX2. The
- * arithmetic is the same in both (nothing contracts to fused multiply-add), and so are the results, bit for bit. */
+/* The vector instructions of the tile machine, compiled for the base instruction set and, on x86, for AVX2 and AVX-512. The
+ * arithmetic is the same in all (nothing contracts to fused multiply-add), and so are the results, bit for bit. */
 #include "ops/tile.h"
 
 #include "ops/vector_math.h"
@@ -16,6 +16,18 @@
 #include "ops/tile_loops.h"
 #undef GM_TILE_NAME
 #pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw")
+#define GM_TILE_NAME(name) avx512_##name
+#include "ops/tile_loops.h"
+#undef GM_TILE_NAME
+#pragma GCC pop_options
+
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
 #endif
 
 const gm_tile_loop *gm_tile_loops_base(void)
@@ -26,6 +38,8 @@ const gm_tile_loop *gm_tile_loops_base(void)
 const gm_tile_loop *gm_tile_loops(void)
 {
 #ifdef GM_TILE_HAS_AVX2
+    if (has_avx512())
+        return avx512_loops;
     if (__builtin_cpu_supports("avx2"))
         return avx2_loops;
 #endif
