@@ -41,7 +41,10 @@ void gm_set_output(gm_graph *graph, gm_node *node, size_t output, gm_type type, 
         return;
     }
     if (!gm_shape_fits(rank, dims)) {
-        gm_node_fail(graph, node, "the result would be too large for any machine");
+        double bytes = (double)gm_type_bytes(type);
+        for (int i = 0; i < rank; i++)
+            bytes *= dims[i] > 0 ? (double)dims[i] : 1;
+        gm_node_fail(graph, node, "the result would have %.3g bytes, which is too large for any machine", bytes);
         return;
     }
     value = gm_value_of(graph, node->outputs[output]);

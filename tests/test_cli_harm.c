@@ -84,9 +84,15 @@ START_TEST(bad_inputs_are_refused_in_one_line)
         {2, "bench digits.gmodel --math exact", "--math wants fast or direct, not 'exact'"},
         {2, "train digits.gmodel --batch 0", "--batch wants a whole number of at least 1"},
         {2, "train digits.gmodel --batch -1", "--batch wants a whole number of at least 1"},
-        {2, "train digits.gmodel --threads 0", "--threads wants a whole number of at least 1"},
-        {2, "train digits.gmodel --threads 100000", "100000 threads are more than"},
-        {2, "train digits.gmodel --threads 3000000000", "3000000000 threads are more than"},
+        {2, "train digits.gmodel --batch 99999999999999999999",
+         "--batch wants a whole number of at most 92233720368547758"},
+        {2, "train digits.gmodel --threads 0", "--threads wants a whole number from 1 to 1024, not '0'"},
+        {2, "eval digits.gmodel --threads -5", "--threads wants a whole number from 1 to 1024, not '-5'"},
+        {2, "sample digits.gmodel --threads 1025", "--threads wants a whole number from 1 to 1024, not '1025'"},
+        {2, "run digits.gmodel --threads 100000", "--threads wants a whole number from 1 to 1024, not '100000'"},
+        {2, "bench digits.gmodel --threads 1000000000000", "--threads wants a whole number from 1 to 1024"},
+        {2, "train digits.gmodel --threads 99999999999999999999", "--threads wants a whole number from 1 to 1024"},
+        {2, "bench digits.gmodel --runs 1000000000000", "--runs wants a whole number from 1 to 1000000"},
         {2, "train digits.gmodel --set slope=1", "there is no const 'slope' to set"},
         {2, "train chase.gmodel --set rate=", "must be NAME=VALUE"},
         {2, "train chase.gmodel --set rate=fast", "unknown name 'fast'"},
@@ -102,13 +108,18 @@ START_TEST(bad_inputs_are_refused_in_one_line)
         {2, "sample cut/checkpoint.gmodel", "cut/checkpoint.gmodel: damaged or not a model"},
         {2, "sample good-run/checkpoint.gmodel -o grid.txt", "-o wants a file called .png or .npy"},
         {1, "sample good-run/checkpoint.gmodel -o absent/grid.png", "absent/grid.png: cannot write"},
-        {1, "sample good-run/checkpoint.gmodel -n 288230376151711745", "out of memory"}, /* * 3136 bytes wraps */
+        {1, "sample good-run/checkpoint.gmodel -n 288230376151711745",
+         "rows need 9.0389e+20 bytes"}, /* wraps in 64 bits */
+        {1, "sample good-run/checkpoint.gmodel -n 1000000000000", "rows need 3.136e+15 bytes"},
         {2, "run good-run/checkpoint.gmodel --input z=a --input z=b --output-dir o", "the input 'z' is given twice"},
         {1, "run good-run/checkpoint.gmodel --input z=file --output-dir o", "file: byte 0: this is not a .npy file"},
         {1, "run good-run/checkpoint.gmodel --input z=gone --output-dir o", "gone: cannot read"},
         {2, "inspect good-run/checkpoint.gmodel pian", "did you mean 'paint'"},
         {2, "bench good-run/checkpoint.gmodel --step rond", "rond"},
         {1, "bench good-run/checkpoint.gmodel --network paint --batch 1000000000000000000", "does not fit"},
+        {2, "bench good-run/checkpoint.gmodel --network paint --batch 1000000000000",
+         "bytes, which is too large for any machine"},
+        {1, "bench good-run/checkpoint.gmodel --network paint --batch 10000000000", "bytes for intermediate values"},
         {1, "--help >/dev/full", "standard output could not be written"},
         {1, "check chase.gmodel >/dev/full", "standard output could not be written"},
     };
@@ -125,7 +136,8 @@ START_TEST(bad_inputs_are_refused_in_one_line)
         /* and it is the last one */
         ck_assert_msg(strchr(line, '\n') && !strchr(line, '\n')[1], "gmrun %s: %s", bad[i].arguments, output);
     }
-    ck_exits(0, "train chase.gmodel --out other --resume"); /* the refusals left the checkpoint alone */
+    ck_exits(0, "bench chase.gmodel --step up --runs 1 --threads 1024"); /* the most that is taken */
+    ck_exits(0, "train chase.gmodel --out other --resume");              /* the refusals left the checkpoint alone */
     ck_same_file("whole/checkpoint.gmodel", "other/checkpoint.gmodel");
 }
 END_TEST

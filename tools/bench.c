@@ -9,7 +9,7 @@
 #include "tools/gmrun.h"
 
 enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, EACH, SET, THREADS, MATH, DATA };
-enum { WARM_UPS = 3, PROFILED_MAX = 10, STEPS_MAX = 8, SETTINGS_MAX = 64 };
+enum { WARM_UPS = 3, PROFILED_MAX = 10, STEPS_MAX = 8, SETTINGS_MAX = 64, RUNS_MAX = 1000000 };
 
 static const option_line options[] = {
     {"step", STEP, "NAME", "measure a training step; repeated: a round of these steps, in this order"},
@@ -348,7 +348,7 @@ static bool take_option(const command *self, bench_request *request, int letter,
     case BATCH:
         return read_number("--batch", value, 1, &request->batch);
     case RUNS:
-        return read_number("--runs", value, 1, &request->runs);
+        return read_number_between("--runs", value, 1, RUNS_MAX, &request->runs);
     case JSON:
         request->json = true;
         return true;
@@ -363,7 +363,7 @@ static bool take_option(const command *self, bench_request *request, int letter,
         request->settings[request->setting_count++] = value;
         return true;
     case THREADS:
-        return read_number("--threads", value, 1, &request->how.threads);
+        return read_threads(value, &request->how);
     case MATH:
         return read_math(self, value, &request->how.direct);
     case DATA:
@@ -388,7 +388,7 @@ static int run(const command *self, int argc, char **argv)
     if (!take_words(self, argc, argv, 1, 1, &request.file))
         return EXIT_USAGE;
     if (!request.how.threads)
-        request.how.threads = sysconf(_SC_NPROCESSORS_ONLN);
+        request.how.threads = default_threads();
     if (!request.step_count == !request.network)
         return usage_error(self, "one of --step NAME and --network NAME says what to measure");
     gm_model_options_default(&model_options, sizeof model_options);

@@ -58,6 +58,19 @@ static void log_line(const char *line, void *user)
     fprintf(stderr, "%s\n", line);
 }
 
+enum { THREADS_MAX = 1024 }; /* that a context takes */
+
+bool read_threads(const char *text, compute_request *how)
+{
+    return read_number_between("--threads", text, 1, THREADS_MAX, &how->threads);
+}
+
+int64_t default_threads(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors < 1 ? 1 : processors > THREADS_MAX ? THREADS_MAX : processors;
+}
+
 bool read_math(const command *self, const char *word, bool *direct_out)
 {
     *direct_out = strcmp(word, "direct") == 0;
@@ -74,15 +87,13 @@ gm_context *open_context(const compute_request *how, int *exit_out)
     gm_context_options_default(&options, sizeof options);
     options.log = log_line;
     if (how) {
-        options.threads = how->threads > INT_MAX ? INT_MAX : (int)how->threads;
+        options.threads = (int)how->threads; /* THREADS_MAX at most */
         options.direct_math = how->direct;
     }
     gm_status status = gm_context_create(&options, &context);
-    *exit_out = status == GM_ERROR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
-    if (status == GM_ERROR_ARGUMENT)
-        error_line("%lld threads are more than this library starts", (long long)how->threads);
-    else if (status != GM_OK)
-        error_line("out of memory");
+    *exit_out = EXIT_FAILED;
+    if (status != GM_OK)
+        error_line("%s", gm_status_name(status));
     return context;
 }
 

@@ -147,7 +147,7 @@ static bool take_option(const command *self, int letter, const char *value, eval
         request->evaluation.has_seed = 1;
         return read_seed(value, &request->evaluation.seed);
     case THREADS:
-        return read_number("--threads", value, 1, &request->how.threads);
+        return read_threads(value, &request->how);
     default:
         return read_math(self, value, &request->how.direct);
     }

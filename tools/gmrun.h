@@ -41,6 +41,7 @@ int next_option(const command *self, int argc, char **argv, const char **value_o
 bool take_words(const command *self, int argc, char **argv, int least, int most, const char **words);
 /* A whole number of at least `least`; false after an error line. */
 bool read_number(const char *option, const char *text, int64_t least, int64_t *value_out);
+bool read_number_between(const char *option, const char *text, int64_t least, int64_t most, int64_t *value_out);
 /* Any number of 64 bits. */
 bool read_seed(const char *text, uint64_t *value_out);
 void print_command_help(const command *self);
@@ -61,6 +62,10 @@ typedef struct compute_request {
     int64_t threads; /* 0: one per processor */
     bool direct;     /* --math direct */
 } compute_request;
+/* The number behind --threads; false after an error line. */
+bool read_threads(const char *text, compute_request *how);
+/* As many as a context starts of itself: one per processor, within its limit. */
+int64_t default_threads(void);
 /* The word behind --math; false after an error line. */
 bool read_math(const command *self, const char *word, bool *direct_out);
 #define DATA_HELP    "where data sets are looked for first (then $GMODEL_DATA, data/ beside the model)"

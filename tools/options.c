@@ -154,17 +154,29 @@ bool take_words(const command *self, int argc, char **argv, int least, int most,
     return true;
 }
 
-bool read_number(const char *option, const char *text, int64_t least, int64_t *value_out)
+bool read_number_between(const char *option, const char *text, int64_t least, int64_t most, int64_t *value_out)
 {
     char *end;
     errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (errno || end == text || *end || value < least) {
-        error_line("%s wants a whole number of at least %lld, not '%s'", option, (long long)least, text);
-        return false;
+    long long value = strtoll(text, &end, 10); /* the nearest number when there is none of 64 bits */
+    bool is_number = end != text && !*end;
+    if (is_number && !errno && value >= least && value <= most) {
+        *value_out = value;
+        return true;
     }
-    *value_out = value;
-    return true;
+    if (most < INT64_MAX)
+        error_line("%s wants a whole number from %lld to %lld, not '%s'", option, (long long)least, (long long)most,
+                   text);
+    else if (is_number && value > least)
+        error_line("%s wants a whole number of at most %lld, not '%s'", option, (long long)most, text);
+    else
+        error_line("%s wants a whole number of at least %lld, not '%s'", option, (long long)least, text);
+    return false;
+}
+
+bool read_number(const char *option, const char *text, int64_t least, int64_t *value_out)
+{
+    return read_number_between(option, text, least, INT64_MAX, value_out);
 }
 
 bool read_seed(const char *text, uint64_t *value_out)

@@ -228,7 +228,7 @@ static bool take_option(const command *self, run_request *request, int letter, c
         request->directory = value;
         return true;
     case THREADS:
-        return read_number("--threads", value, 1, &request->how.threads);
+        return read_threads(value, &request->how);
     case MATH:
         return read_math(self, value, &request->how.direct);
     default:

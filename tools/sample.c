@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/gmrun.h"
 
@@ -30,12 +31,19 @@ typedef struct collection {
     gm_tensor_view view;
     size_t row_bytes;
     int64_t rows;
-    bool told; /* an error line was printed */
+    int told; /* the exit status when an error line was printed; else 0 */
 } collection;
 
 static bool is_rows(const gm_tensor_view *view)
 {
     return view->rank >= 2 && view->dims[0] > 0;
+}
+
+/* Bytes of memory that there are; more than any machine has when that is unknown. */
+static double machine_bytes(void)
+{
+    double pages = (double)sysconf(_SC_PHYS_PAGES), page = (double)sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? pages * page : 0x1p63;
 }
 
 static gm_status collect(collection *all, const gm_tensor_view *part, int64_t wanted)
@@ -44,11 +52,15 @@ static gm_status collect(collection *all, const gm_tensor_view *part, int64_t wa
         all->view = *part;
         all->row_bytes = part->bytes / (size_t)part->dims[0];
         all->view.data = NULL;
-        if (!all->row_bytes || (uint64_t)wanted > SIZE_MAX / all->row_bytes)
+        double bytes = (double)all->row_bytes * (double)wanted;
+        if (all->row_bytes && bytes < machine_bytes())
+            all->view.data = malloc(all->row_bytes * (size_t)wanted);
+        if (!all->view.data) {
+            error_line("%lld rows need %.6g bytes, which this machine does not have; take a smaller -n",
+                       (long long)wanted, bytes);
+            all->told = EXIT_FAILED;
             return GM_ERROR_MEMORY;
-        all->view.data = malloc(all->row_bytes * (size_t)wanted);
-        if (!all->view.data)
-            return GM_ERROR_MEMORY;
+        }
     }
     int64_t rows = part->dims[0] < wanted - all->rows ? part->dims[0] : wanted - all->rows;
     memcpy((char *)all->view.data + (size_t)all->rows * all->row_bytes, part->data, (size_t)rows * all->row_bytes);
@@ -95,7 +107,7 @@ static gm_status sample_once(const gm_model *model, const sample_request *reques
     const char *reason = status == GM_OK ? objection(request, session, &view) : NULL;
     if (reason) {
         error_line("%s %s", name, reason);
-        all->told = true;
+        all->told = EXIT_USAGE;
         status = GM_ERROR_ARGUMENT;
     }
     if (status == GM_OK)
@@ -165,7 +177,7 @@ static int sample_model(gm_context *context, const gm_model *model, const sample
                                                     : write_grid(context, model, request->output, &all.view);
     int result = EXIT_DONE;
     if (all.told)
-        result = EXIT_USAGE;
+        result = all.told;
     else if (status != GM_OK)
         result = report_failure(context, status);
     else
@@ -189,7 +201,7 @@ static bool take_option(const command *self, sample_request *request, int letter
         request->name = value;
         return true;
     case THREADS:
-        return read_number("--threads", value, 1, &request->how.threads);
+        return read_threads(value, &request->how);
     case MATH:
         return read_math(self, value, &request->how.direct);
     default:

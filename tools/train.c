@@ -122,7 +122,7 @@ static bool take_option(const command *self, train_request *request, int letter,
         request->model.has_seed = 1;
         return read_seed(value, &request->model.seed);
     case THREADS:
-        return read_number("--threads", value, 1, &request->how.threads);
+        return read_threads(value, &request->how);
     case MATH:
         return read_math(self, value, &request->how.direct);
     case RESUME:
