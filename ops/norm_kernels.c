@@ -109,12 +109,13 @@ static void add_line(const float *x, const float *dy, float shift, int64_t count
     }
 }
 
-/* Task (group, piece of its lanes, slice) -> sums[slice][0 or 1][channel]. */
+/* Task (slice, group, piece of its lanes) -> sums[slice][0 or 1][channel]. Slices come first, so that a thread reads the
+ * examples that it wrote itself in the layer before. */
 static void add_task(const norm_shape *s, int64_t task, const float *x, const float *dy, const float *shift,
                      double *sums)
 {
-    int64_t slice = task % s->slices, piece = task / s->slices % s->lane_groups,
-            group = task / s->slices / s->lane_groups;
+    int64_t piece = task % s->lane_groups, group = task / s->lane_groups % s->groups,
+            slice = task / s->lane_groups / s->groups;
     int64_t lane = piece * LANES, lanes = s->block - lane < LANES ? s->block - lane : LANES;
     int64_t channel = group * s->block + lane, from = slice * s->batch / s->slices,
             to = (slice + 1) * s->batch / s->slices;
