@@ -19,6 +19,7 @@
 #define POINTS     GM_WINOGRAD_POINTS
 #define MAX_PHASES 2
 #define MAX_TAPS   5
+#define AHEAD      2 /* groups of channels that are fetched ahead */
 
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 #define INLINE static inline __attribute__((always_inline))
@@ -342,16 +343,20 @@ static void next_picture(gm_tile *tile)
 GM_VECTOR static void read_tile(const gm_winograd_side *side, const gm_tile *tile, gm_winograd_pass down,
                                 gm_winograd_pass across, const float *x, int64_t n, float *matrices)
 {
+    int64_t ahead = AHEAD * LANES * side->h * side->w; /* the same pixel, two groups of channels later */
     for (int64_t c = 0; c < side->channels; c += LANES) {
         lanes in[POINTS * POINTS], out[POINTS * POINTS], *to = in;
         gm_lane_address address = lane_address(side, n, c);
         for (int i = 0; i < tile->height; i++)
             for (int j = 0; j < tile->width; j++, to++) {
                 int64_t y = tile->top + i * tile->step, z = tile->left + j * tile->step;
-                if (y >= 0 && y < side->h && z >= 0 && z < side->w)
-                    load_halves(to, x + address.start + (size_t)(y * side->w + z) * address.pixel, address.half);
-                else
+                if (y >= 0 && y < side->h && z >= 0 && z < side->w) {
+                    const float *from = x + address.start + (size_t)(y * side->w + z) * address.pixel;
+                    load_halves(to, from, address.half);
+                    __builtin_prefetch(from + ahead);
+                } else {
                     *to = (lanes){0};
+                }
             }
         both_passes(down, across, tile->height, tile->width, tile->rows, tile->columns, in, out);
         for (int k = 0; k < tile->rows * tile->columns; k++)
