@@ -1,13 +1,14 @@
 /* Philox4x32-10 and the draws made of it: see ops/philox.h. BATCH blocks are computed at a time: in plain C, and on x86
- * with AVX2, where one instruction multiplies four words (the vectorizer finds a way three times as long). */
+ * with AVX2 and AVX-512, where one instruction multiplies four or eight words (the vectorizer finds a way three times as
+ * long). */
 #include "ops/philox.h"
 
 #include "ops/vector_math.h"
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #include <immintrin.h>
-#define WIDE_TARGET __attribute__((target("avx2")))
-#define WIDE_HERE   __builtin_cpu_supports("avx2")
+#define AVX2_TARGET   __attribute__((target("avx2")))
+#define AVX512_TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw")))
 #endif
 
 #define BATCH    8           /* blocks at a time */
@@ -68,30 +69,39 @@ GM_VECTOR_INLINE void to_normal(const uint32_t words[ELEMENTS], float out[ELEMEN
     }
 }
 
-static void base_uniform(uint64_t key, uint64_t run, uint64_t block, float out[ELEMENTS])
-{
-    uint32_t words[ELEMENTS];
-    base_words(key, run, block, words);
-    to_uniform(words, out);
-}
+/* The draws of one instruction set: a batch of elements from the words of its blocks. */
+typedef struct batch_functions {
+    void (*uniform)(uint64_t key, uint64_t run, uint64_t block, float *out);
+    void (*normal)(uint64_t key, uint64_t run, uint64_t block, float *out);
+    void (*keep)(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, uint8_t *out);
+} batch_functions;
 
-static void base_keep(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, uint8_t out[ELEMENTS])
-{
-    uint32_t words[ELEMENTS];
-    base_words(key, run, block, words);
-    to_keep(words, threshold, out);
-}
+#define BATCH_FUNCTIONS(NAME, TARGET)                                                                                  \
+    TARGET static void NAME##_uniform(uint64_t key, uint64_t run, uint64_t block, float *out)                          \
+    {                                                                                                                  \
+        uint32_t words[ELEMENTS];                                                                                      \
+        NAME##_words(key, run, block, words);                                                                          \
+        to_uniform(words, out);                                                                                        \
+    }                                                                                                                  \
+    TARGET static void NAME##_normal(uint64_t key, uint64_t run, uint64_t block, float *out)                           \
+    {                                                                                                                  \
+        uint32_t words[ELEMENTS];                                                                                      \
+        NAME##_words(key, run, block, words);                                                                          \
+        to_normal(words, out);                                                                                         \
+    }                                                                                                                  \
+    TARGET static void NAME##_keep(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, uint8_t *out)        \
+    {                                                                                                                  \
+        uint32_t words[ELEMENTS];                                                                                      \
+        NAME##_words(key, run, block, words);                                                                          \
+        to_keep(words, threshold, out);                                                                                \
+    }                                                                                                                  \
+    static const batch_functions NAME##_batch = {NAME##_uniform, NAME##_normal, NAME##_keep};
 
-static void base_normal(uint64_t key, uint64_t run, uint64_t block, float out[ELEMENTS])
-{
-    uint32_t words[ELEMENTS];
-    base_words(key, run, block, words);
-    to_normal(words, out);
-}
+BATCH_FUNCTIONS(base, )
 
-#ifdef WIDE_TARGET
+#ifdef AVX2_TARGET
 /* Four blocks: a vector holds one word of each in the low halves of its 64-bit lanes; high halves are never read. */
-WIDE_TARGET static inline void wide_blocks(uint64_t key, uint64_t run, uint64_t block, uint32_t out[16])
+AVX2_TARGET static inline void avx2_blocks(uint64_t key, uint64_t run, uint64_t block, uint32_t out[16])
 {
     const __m256i m0 = _mm256_set1_epi64x(MULTIPLY_0), m2 = _mm256_set1_epi64x(MULTIPLY_2);
     const __m256i low = _mm256_set1_epi64x(0xFFFFFFFF);
@@ -114,39 +124,55 @@ WIDE_TARGET static inline void wide_blocks(uint64_t key, uint64_t run, uint64_t 
     _mm256_storeu_si256((__m256i *)(void *)(out + 8), _mm256_permute2x128_si256(c1, c3, 0x31));
 }
 
-WIDE_TARGET static void wide_uniform(uint64_t key, uint64_t run, uint64_t block, float out[ELEMENTS])
+AVX2_TARGET static void avx2_words(uint64_t key, uint64_t run, uint64_t block, uint32_t out[ELEMENTS])
 {
-    uint32_t words[ELEMENTS];
     for (int i = 0; i < BATCH; i += 4)
-        wide_blocks(key, run, block + (uint64_t)i, words + 4 * i);
-    to_uniform(words, out);
+        avx2_blocks(key, run, block + (uint64_t)i, out + 4 * i);
 }
 
-WIDE_TARGET static void wide_keep(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, uint8_t out[ELEMENTS])
+BATCH_FUNCTIONS(avx2, AVX2_TARGET)
+
+/* Eight blocks the same way. */
+AVX512_TARGET static void avx512_words(uint64_t key, uint64_t run, uint64_t block, uint32_t out[ELEMENTS])
 {
-    uint32_t words[ELEMENTS];
-    for (int i = 0; i < BATCH; i += 4)
-        wide_blocks(key, run, block + (uint64_t)i, words + 4 * i);
-    to_keep(words, threshold, out);
+    const __m512i m0 = _mm512_set1_epi64(MULTIPLY_0), m2 = _mm512_set1_epi64(MULTIPLY_2);
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    __m512i c0 = _mm512_add_epi64(_mm512_set1_epi64((long long)block), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    __m512i c1 = _mm512_srli_epi64(c0, 32);
+    __m512i c2 = _mm512_set1_epi64((long long)run), c3 = _mm512_srli_epi64(c2, 32);
+    for (int round = 0; round < 10; round++, k0 += WEYL_0, k1 += WEYL_1) {
+        __m512i a = _mm512_mul_epu32(c0, m0), b = _mm512_mul_epu32(c2, m2);
+        c0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(b, 32), c1, _mm512_set1_epi64(k0), 0x96); /* exclusive or */
+        c2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(a, 32), c3, _mm512_set1_epi64(k1), 0x96);
+        c1 = b;
+        c3 = a;
+    }
+    c0 = _mm512_mask_blend_epi32(0xAAAA, c0, _mm512_slli_epi64(c1, 32));
+    c2 = _mm512_mask_blend_epi32(0xAAAA, c2, _mm512_slli_epi64(c3, 32));
+    c1 = _mm512_unpacklo_epi64(c0, c2); /* even blocks */
+    c3 = _mm512_unpackhi_epi64(c0, c2); /* odd blocks */
+    _mm512_storeu_si512(out, _mm512_permutex2var_epi64(c1, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), c3));
+    _mm512_storeu_si512(out + 16, _mm512_permutex2var_epi64(c1, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), c3));
 }
 
-WIDE_TARGET static void wide_normal(uint64_t key, uint64_t run, uint64_t block, float out[ELEMENTS])
-{
-    uint32_t words[ELEMENTS];
-    for (int i = 0; i < BATCH; i += 4)
-        wide_blocks(key, run, block + (uint64_t)i, words + 4 * i);
-    to_normal(words, out);
-}
-#else
-#define WIDE_HERE    0
-#define wide_uniform base_uniform
-#define wide_keep    base_keep
-#define wide_normal  base_normal
+BATCH_FUNCTIONS(avx512, AVX512_TARGET)
 #endif
+
+static const batch_functions *best_batch(void)
+{
+#ifdef AVX2_TARGET
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+        return &avx512_batch;
+    if (__builtin_cpu_supports("avx2"))
+        return &avx2_batch;
+#endif
+    return &base_batch;
+}
 
 /* --- Draws --------------------------------------------------------------------------------------------------------- */
 
-typedef void (*batch_function)(uint64_t key, uint64_t run, uint64_t block, float out[ELEMENTS]);
+typedef void (*batch_function)(uint64_t key, uint64_t run, uint64_t block, float *out);
 
 static void draw(batch_function batch, uint64_t key, uint64_t run, uint64_t first, size_t count, float *out)
 {
@@ -183,24 +209,24 @@ void gm_uniform(uint64_t key, uint64_t run, uint64_t first, size_t count, float 
         uniform_few(key, run, first, count, out);
         return;
     }
-    draw(WIDE_HERE ? wide_uniform : base_uniform, key, run, first, count, out);
+    draw(best_batch()->uniform, key, run, first, count, out);
 }
 
 void gm_normal(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out)
 {
-    draw(WIDE_HERE ? wide_normal : base_normal, key, run, first, count, out);
+    draw(best_batch()->normal, key, run, first, count, out);
 }
 
 void gm_keep(uint64_t key, uint64_t run, uint64_t first, size_t count, float ratio, uint8_t *out)
 {
-    void (*batch)(uint64_t, uint64_t, uint64_t, int32_t, uint8_t *) = WIDE_HERE ? wide_keep : base_keep;
+    const batch_functions *batch = best_batch();
     double least = ceil((double)ratio * 0x1p24); /* a word's 24 bits must reach it; NaN keeps nothing */
     int32_t threshold = least <= 0 ? 0 : least <= 0x1p24 ? (int32_t)least : 1 << 24;
     while (count > 0) {
         uint8_t buffer[ELEMENTS];
         size_t skip = (size_t)(first % 4), here = ELEMENTS - skip;
         here = here < count ? here : count;
-        batch(key, run, first / 4, threshold, here == ELEMENTS ? out : buffer);
+        batch->keep(key, run, first / 4, threshold, here == ELEMENTS ? out : buffer);
         if (here < ELEMENTS)
             memcpy(out, buffer + skip, here);
         out += here;
