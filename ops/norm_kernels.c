@@ -9,7 +9,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 64, SLICES = 16, RUN = 128 /* rows added up in float32 before they go to double */, SAMPLES = 8 };
+enum {
+    LANES = 64,
+    SLICES = 16,
+    RUN = 128 /* rows added up in float32 before they go to double */,
+    SAMPLES = 8,
+    PART = 1024 /* channels that one thread finishes at a time */
+};
 
 #define PARALLEL_ELEMENTS 16384
 
@@ -136,30 +142,48 @@ static void add_task(const norm_shape *s, int64_t task, const float *x, const fl
     }
 }
 
+GM_VECTOR static void add_doubles(const double *from, double *to, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
 /* sums[0][0 .. 2 * channels): totals over all slices. */
 static void add_all(const norm_shape *s, const float *x, const float *dy, const float *shift, double *sums, int threads)
 {
-    int64_t tasks = s->groups * s->lane_groups * s->slices;
-#pragma omp parallel for num_threads(threads) schedule(static) if (s->parallel)
-    for (int64_t task = 0; task < tasks; task++)
-        add_task(s, task, x, dy, shift, sums);
-    for (int64_t slice = 1; slice < s->slices; slice++)
-        for (int64_t i = 0; i < 2 * s->channels; i++)
-            sums[i] += sums[slice * 2 * s->channels + i];
+    int64_t tasks = s->groups * s->lane_groups * s->slices, parts = (2 * s->channels + PART - 1) / PART;
+#pragma omp parallel num_threads(threads) if (s->parallel)
+    {
+#pragma omp for schedule(static)
+        for (int64_t task = 0; task < tasks; task++)
+            add_task(s, task, x, dy, shift, sums);
+#pragma omp for schedule(static)
+        for (int64_t part = 0; part < parts; part++) {
+            int64_t first = part * PART, count = 2 * s->channels - first < PART ? 2 * s->channels - first : PART;
+            for (int64_t slice = 1; slice < s->slices; slice++)
+                add_doubles(sums + slice * 2 * s->channels + first, sums + first, count);
+        }
+    }
 }
 
 /* A value near each channel's mean, so that squares of small differences are added: the mean of a few elements. */
-static void choose_shift(const norm_shape *s, const float *x, float *shift)
+static void choose_shift(const norm_shape *s, const float *x, float *shift, int threads)
 {
     int64_t batch = s->batch < SAMPLES ? s->batch : SAMPLES;
     int64_t positions = s->positions < SAMPLES ? s->positions : SAMPLES;
-    for (int64_t c = 0; c < s->channels; c++) {
-        double total = 0.0;
+#pragma omp parallel for num_threads(threads) schedule(static) if (s->channels > PART)
+    for (int64_t piece = 0; piece < s->groups * s->lane_groups; piece++) {
+        int64_t lane = piece % s->lane_groups * LANES, lanes = s->block - lane < LANES ? s->block - lane : LANES;
+        int64_t group = piece / s->lane_groups;
+        double total[LANES] = {0};
         for (int64_t n = 0; n < batch; n++)
-            for (int64_t p = 0; p < positions; p++)
-                total +=
-                    (double)x[(n * s->groups + c / s->block) * s->positions * s->block + p * s->block + c % s->block];
-        shift[c] = (float)(total / (double)(batch * positions));
+            for (int64_t p = 0; p < positions; p++) {
+                const float *from = x + ((n * s->groups + group) * s->positions + p) * s->block + lane;
+                for (int64_t l = 0; l < lanes; l++)
+                    total[l] += (double)from[l];
+            }
+        for (int64_t l = 0; l < lanes; l++)
+            shift[group * s->block + lane + l] = (float)(total[l] / (double)(batch * positions));
     }
 }
 
@@ -231,8 +255,9 @@ static gm_status run_training(const void *state_pointer, const gm_kernel_argumen
     double *sums = arguments->scratch, count = (double)(s->batch * s->positions);
     float *shift = (float *)(sums + s->slices * 2 * s->channels), *mean = shift + s->channels, *a = mean + s->channels;
     float *mean_out = arguments->out[1], *var_out = arguments->out[2];
-    choose_shift(s, x, shift);
+    choose_shift(s, x, shift, arguments->threads);
     add_all(s, x, NULL, shift, sums, arguments->threads);
+#pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->channels > PART)
     for (int64_t c = 0; c < s->channels; c++) {
         double offset = sums[c] / count, var = sums[s->channels + c] / count - offset * offset;
         var = var > 0.0 || var != var ? var : 0.0;
@@ -260,6 +285,7 @@ static gm_status run_grad(const void *state_pointer, const gm_kernel_arguments *
     float *dx = arguments->out[0], *dscale = arguments->out[1], *db = arguments->out[2];
     int64_t row = s->positions * s->block;
     add_all(s, x, dy, mean, sums, arguments->threads);
+#pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->channels > PART)
     for (int64_t c = 0; c < s->channels; c++) {
         double r = 1.0 / sqrt((double)var[c] + state->epsilon), total = sums[c], correlated = sums[s->channels + c];
         a[c] = (float)((double)scale[c] * r);
