@@ -434,9 +434,36 @@ static bool is_real_of_size(elaborator *e, char op, el_value a, el_value b)
            !el_size_arithmetic(e, op, a, b, &size);
 }
 
+/* 0 * l for a single number l, such as a term of a loss that a const switches off. */
+static bool is_switched_off(elaborator *e, el_value value)
+{
+    const gm_value *product;
+    const gm_node *node;
+    if (!e->graph || value.kind != EL_TENSOR)
+        return false;
+    product = gm_value_of(e->graph, value.id);
+    node = product->kind == GM_VALUE_NODE ? &e->graph->nodes[product->node] : NULL;
+    if (!node || product->rank != 0 || !gm_type_find(product->type)->floating || strcmp(node->op->name, "Mul") != 0)
+        return false;
+    for (size_t i = 0; i < 2; i++) {
+        const gm_tensor *factor = gm_constant_of(e->graph, node->inputs[i]);
+        if (factor && gm_tensor_count(factor) == 1 && gm_get(factor, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* a + 0 * l, a - 0 * l, 0 * l + a for single numbers: a, so that nothing of the term is computed. Returns false for others. */
+static bool leave_out(elaborator *e, char op, el_value a, el_value b, el_value *kept_out)
+{
+    bool first = op == '+' && is_switched_off(e, a), second = (op == '+' || op == '-') && is_switched_off(e, b);
+    *kept_out = second ? a : b;
+    return (first || second) && kept_out->kind == EL_TENSOR && gm_value_of(e->graph, kept_out->id)->rank == 0;
+}
+
 static el_value binary(elaborator *e, const gm_ast_expression *expression)
 {
-    el_value a = el_evaluate(e, expression->items[0]), b = el_evaluate(e, expression->items[1]);
+    el_value a = el_evaluate(e, expression->items[0]), b = el_evaluate(e, expression->items[1]), kept;
     gm_type type = GM_TYPE_UNDEFINED;
     gm_value_id inputs[2];
     if (!arithmetic_operand(e, a, expression->items[0]) || !arithmetic_operand(e, b, expression->items[1]))
@@ -445,6 +472,8 @@ static el_value binary(elaborator *e, const gm_ast_expression *expression)
         return el_arithmetic(e, expression->op, a, b, expression->where);
     if (!e->graph)
         return el_error(e, expression->where, "a constant is made of numbers, consts and + - * / ^");
+    if (leave_out(e, expression->op, a, b, &kept))
+        return kept;
     if (!el_is_literal(a))
         type = value_type(e, a);
     else if (!el_is_literal(b))

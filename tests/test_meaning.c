@@ -218,6 +218,23 @@ START_TEST(consts_are_set_from_outside)
 }
 END_TEST
 
+START_TEST(a_const_of_0_switches_a_term_off)
+{
+    const char *text = MODEL "const weight = 0\nstep s (float[N] x) { report l = sum(x) + weight * sum(Exp(x)) }\n";
+    const feed feeds[] = {{"x", 2, {1, 2}}, {NULL, 0, {0}}};
+    const gm_setting settings[] = {{"weight", "1"}};
+    load(text);
+    run(GM_ENTRY_STEP, "s", 2, feeds);
+    NEAR(output("l", 0), 3);
+    ck_assert_int_eq(gm_graph_simplify(bound), GM_OK);
+    ck_assert_uint_eq(count_nodes(bound, "Exp"), 0);
+    load_with(text, settings, 1);
+    run(GM_ENTRY_STEP, "s", 2, feeds);
+    NEAR(output("l", 0), 3 + 2.718281828 + 7.389056099);
+    ck_assert_uint_eq(count_nodes(bound, "Exp"), 1);
+}
+END_TEST
+
 /* --- Names ------------------------------------------------------------------------------------------------------------ */
 
 START_TEST(parameters_are_called_by_network_statement_and_callee)
@@ -619,6 +636,7 @@ static void add_tests(TCase *cases)
     tcase_add_loop_test(cases, expressions_mean_what_they_say, 0, GM_COUNT(expressions));
     tcase_add_test(cases, outputs_may_be_skipped_or_left_out);
     tcase_add_test(cases, consts_are_set_from_outside);
+    tcase_add_test(cases, a_const_of_0_switches_a_term_off);
     tcase_add_test(cases, parameters_are_called_by_network_statement_and_callee);
     tcase_add_test(cases, draws_are_called_by_their_path_through_the_calls);
     tcase_add_test(cases, first_values);
