@@ -31,6 +31,7 @@
 /* The opaque gm_context of the public header. It does not change: several threads may work with it. */
 struct gm_context {
     gm_context_options options; /* allocator, threads, seed, log: filled with defaults */
+    struct gm_tuner *tuner;     /* runtime/tune.h, with a lock of its own; NULL: nothing is measured */
     uint64_t serial;            /* no other context of the process has the same */
 };
 

@@ -114,6 +114,9 @@ struct gm_operator {
     gm_status (*reference)(const gm_compute *compute);
     /* Fast path for float32: see ops/kernel.h. NULL: the reference kernel serves. Leaves lower->kernel.run NULL to decline. */
     gm_status (*lower)(struct gm_lower *lower);
+    /* Names of the ways in which `lower` can do it, without spaces, ended by NULL: gm_lower.formulation counts in them, and
+     * 0 is no way of its own but the operator's choice, "default". NULL: there is one way only. */
+    const char *const *formulations;
     /* GM_OP_UPDATE: for each output the index of the input whose state it overwrites. -1 ends the use of the table. */
     const int *update_inputs;
     /* The same for operators of any number of parameters; asked first where it is given. -1: none. */

@@ -273,6 +273,7 @@ const gm_operator gm_op_conv = {
     .gradient = conv_gradient,
     .reference = gm_conv_reference,
     .lower = gm_conv_lower,
+    .formulations = gm_conv_formulations,
 };
 
 const gm_operator gm_op_conv_transpose = {
@@ -289,6 +290,7 @@ const gm_operator gm_op_conv_transpose = {
     .gradient = conv_transpose_gradient,
     .reference = gm_conv_transpose_reference,
     .lower = gm_conv_transpose_lower,
+    .formulations = gm_conv_formulations,
 };
 
 const gm_operator gm_op_conv_weight_grad = {
@@ -305,4 +307,5 @@ const gm_operator gm_op_conv_weight_grad = {
     .gradient = conv_weight_grad_gradient,
     .reference = gm_conv_weight_grad_reference,
     .lower = gm_conv_weight_grad_lower,
+    .formulations = gm_conv_formulations,
 };

@@ -151,6 +151,25 @@ typedef struct problem {
     int result; /* which of the three is written */
 } problem;
 
+/* In which orders oneDNN is offered the tensors, and what is in the name of the implementation; NULL: its best. */
+typedef struct onednn_way {
+    enum { BY_RULE, FREE, LAST, PLAIN } order;
+    const char *implementation;
+} onednn_way;
+
+enum { WAY_DEFAULT, WAY_WINOGRAD, WAY_ONEDNN, WAY_FREE, WAY_LAST, WAY_PLAIN, WAY_AVX2, WAY_GEMM, WAYS };
+
+const char *const gm_conv_formulations[] = {
+    [WAY_DEFAULT] = "default",  [WAY_WINOGRAD] = "winograd", [WAY_ONEDNN] = "onednn",
+    [WAY_FREE] = "onednn:free", [WAY_LAST] = "onednn:last",  [WAY_PLAIN] = "onednn:plain",
+    [WAY_AVX2] = "onednn:avx2", [WAY_GEMM] = "onednn:gemm",  [WAYS] = NULL,
+};
+
+static const onednn_way ways[WAYS] = {
+    [WAY_FREE] = {FREE, NULL},   [WAY_LAST] = {LAST, NULL},   [WAY_PLAIN] = {PLAIN, NULL},
+    [WAY_AVX2] = {FREE, "avx2"}, [WAY_GEMM] = {FREE, "gemm"},
+};
+
 /* A primitive descriptor and the memory order it wants. */
 typedef struct choice {
     dnnl_primitive_desc_t descriptor;
@@ -193,13 +212,13 @@ static void describe_problem(const gm_conv_shape *s, gm_convolution_kind kind, p
 }
 
 /* Asks for a primitive over values in the given orders. */
-static bool choose(gm_dnnl *dnnl, const problem *p, const gm_md *big, const gm_md *weights, const gm_md *small,
+static bool choose(gm_dnnl *dnnl, const problem *p, const gm_md *const md[TENSORS], const char *implementation,
                    choice *out)
 {
     dnnl_query_t wanted[TENSORS] = {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md};
     double dense = sizeof(float);
     memset(out, 0, sizeof *out);
-    if (!big || !weights || !small)
+    if (!md[BIG] || !md[WEIGHTS] || !md[SMALL])
         return false;
     if (p->kind == GM_CONVOLUTION_DATA)
         wanted[BIG] = dnnl_query_diff_src_md;
@@ -207,7 +226,8 @@ static bool choose(gm_dnnl *dnnl, const problem *p, const gm_md *big, const gm_m
         wanted[WEIGHTS] = dnnl_query_diff_weights_md;
     if (p->kind != GM_CONVOLUTION_FORWARD)
         wanted[SMALL] = dnnl_query_diff_dst_md;
-    out->descriptor = gm_dnnl_convolution(dnnl, p->kind, big, weights, p->bias, small, &p->window);
+    out->descriptor =
+        gm_dnnl_convolution(dnnl, p->kind, md[BIG], md[WEIGHTS], p->bias, md[SMALL], &p->window, implementation);
     if (!out->descriptor)
         return false;
     for (int i = 0; i < TENSORS; i++)
@@ -231,41 +251,77 @@ static gm_layout last_layout(const problem *p, int tensor)
     return (gm_layout){p->dims[tensor][1], NULL};
 }
 
+/* The orders in which oneDNN may be offered the three tensors. */
+typedef struct orders {
+    const gm_md *free[TENSORS], *now[TENSORS], *last[TENSORS], *plain[TENSORS];
+    bool blocked; /* `now` is of values that are at hand in a blocked layout */
+} orders;
+
+static void list_orders(gm_dnnl *dnnl, const problem *p, const gm_layout *at_hand, orders *o)
+{
+    o->blocked = false;
+    for (int i = 0; i < TENSORS; i++) {
+        int rank = i == WEIGHTS ? p->weight_rank : p->rank;
+        o->free[i] = o->now[i] = o->last[i] = gm_md_any(dnnl, rank, p->dims[i]);
+        o->plain[i] = gm_md_plain(dnnl, rank, p->dims[i]);
+        if (i == WEIGHTS)
+            continue;
+        o->last[i] = gm_md_of_layout(dnnl, rank, p->dims[i], last_layout(p, i));
+        if (i != p->result && at_hand[i].block > 1) {
+            o->now[i] = gm_md_of_layout(dnnl, rank, p->dims[i], at_hand[i]);
+            o->blocked = true;
+        }
+    }
+}
+
 /* In this order: the blocked layouts in which the values are at hand; what oneDNN likes best; channels last; plain; and
  * whatever there is, padded inside the kernel. Padding multiplies the work (a picture of one channel would become one
  * of sixteen), and where values change their order between two instructions it costs a pass over memory. */
-static bool choose_best(gm_dnnl *dnnl, const problem *p, const gm_layout *at_hand, choice *out)
+static bool choose_best(gm_dnnl *dnnl, const problem *p, const orders *o, choice *out)
 {
-    const gm_md *any[TENSORS], *now[TENSORS], *last[TENSORS], *plain[TENSORS];
-    bool blocked = false;
     choice free_choice, c;
-    for (int i = 0; i < TENSORS; i++) {
-        int rank = i == WEIGHTS ? p->weight_rank : p->rank;
-        any[i] = now[i] = last[i] = gm_md_any(dnnl, rank, p->dims[i]);
-        plain[i] = gm_md_plain(dnnl, rank, p->dims[i]);
-        if (i == WEIGHTS)
-            continue;
-        last[i] = gm_md_of_layout(dnnl, rank, p->dims[i], last_layout(p, i));
-        if (i != p->result && at_hand[i].block > 1) {
-            now[i] = gm_md_of_layout(dnnl, rank, p->dims[i], at_hand[i]);
-            blocked = true;
-        }
-    }
-    if (blocked && choose(dnnl, p, now[BIG], now[WEIGHTS], now[SMALL], out) && is_good(out) &&
+    if (o->blocked && choose(dnnl, p, o->now, NULL, out) && is_good(out) &&
         !strstr(gm_dnnl_implementation(out->descriptor), "gemm"))
         return true;
-    if (choose(dnnl, p, any[BIG], any[WEIGHTS], any[SMALL], &free_choice) && is_good(&free_choice)) {
+    if (choose(dnnl, p, o->free, NULL, &free_choice) && is_good(&free_choice)) {
         *out = free_choice;
         return true;
     }
-    if (choose(dnnl, p, last[BIG], last[WEIGHTS], last[SMALL], out) && is_good(out))
+    if (choose(dnnl, p, o->last, NULL, out) && is_good(out))
         return true;
-    if (choose(dnnl, p, plain[BIG], plain[WEIGHTS], plain[SMALL], &c) && is_good(&c)) {
+    if (choose(dnnl, p, o->plain, NULL, &c) && is_good(&c)) {
         *out = c;
         return true;
     }
     *out = free_choice.md[SMALL] && (!free_choice.slow || !c.md[SMALL]) ? free_choice : c;
     return out->md[SMALL] != NULL;
+}
+
+static bool same_choice(const choice *a, const choice *b)
+{
+    bool same = strcmp(gm_dnnl_implementation(a->descriptor), gm_dnnl_implementation(b->descriptor)) == 0;
+    for (int i = 0; same && i < TENSORS; i++)
+        same = gm_md_equal(a->md[i], b->md[i]);
+    return same;
+}
+
+/* By the rule above, or in the way that is asked for, if that is another one and not a slow one. */
+static bool choose_by(gm_dnnl *dnnl, const problem *p, const gm_layout *at_hand, const onednn_way *way, choice *out)
+{
+    orders o;
+    choice rule;
+    list_orders(dnnl, p, at_hand, &o);
+    if (!choose_best(dnnl, p, &o, &rule))
+        return false;
+    *out = rule;
+    if (way->order == BY_RULE)
+        return true;
+    return choose(dnnl, p,
+                  way->order == FREE   ? o.free
+                  : way->order == LAST ? o.last
+                                       : o.plain,
+                  way->implementation, out) &&
+           !out->slow && !same_choice(&rule, out);
 }
 
 /* Adds the convolution, with tensors in padded or unusual order kept in scratch and copied from and to plain. */
@@ -388,7 +444,7 @@ static gm_status build(gm_lower *lower, gm_dnnl *dnnl, const role_rule *rule, pr
     for (int i = 0; i < TENSORS; i++)
         if (rule->places[i].place == GM_DNNL_IN)
             at_hand[i] = lower->in_layout[rule->places[i].index];
-    *declined = !choose_best(dnnl, p, at_hand, &best);
+    *declined = !choose_by(dnnl, p, at_hand, &ways[lower->formulation], &best);
     if (*declined)
         return GM_OK;
     GM_TRY(add_convolution(dnnl, p, &best, rule->places, has_bias ? &bias : NULL, layouts));
@@ -406,7 +462,8 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
     const gm_value *first = gm_value_of(lower->graph, node->inputs[0]);
     const gm_value *second = gm_value_of(lower->graph, node->inputs[1]);
     const gm_value *output = gm_value_of(lower->graph, node->outputs[0]);
-    bool own_bias = role == GM_CONV_TRANSPOSE && node->input_count > 2 && node->inputs[2], declined = false, has_bias;
+    bool own_bias = role == GM_CONV_TRANSPOSE && node->input_count > 2 && node->inputs[2], declined = false, has_bias,
+         winograd;
     gm_conv_shape shape;
     problem p;
     gm_dnnl *dnnl;
@@ -415,8 +472,11 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
         return GM_OK;
     gm_conv_shape_of(node, role, first->rank, first->dims, second->dims, output->dims, &shape);
     has_bias = role != GM_CONV_WEIGHT_GRAD && node->input_count > 2 && node->inputs[2];
-    if (!lower->direct && gm_winograd_fits(&shape, role))
-        return gm_winograd_lower(lower, &shape, role, has_bias);
+    winograd = !lower->direct && gm_winograd_fits(&shape, role);
+    if (lower->formulation == WAY_DEFAULT)
+        lower->formulation = winograd ? WAY_WINOGRAD : WAY_ONEDNN;
+    if (lower->formulation == WAY_WINOGRAD)
+        return winograd ? gm_winograd_lower(lower, &shape, role, has_bias) : GM_OK;
     describe_problem(&shape, rules[role].kind, &p);
     dnnl = gm_dnnl_create(lower->context, lower->pool, lower->threads);
     if (!dnnl)

@@ -55,6 +55,7 @@ void gm_conv_shape_of(const gm_node *node, gm_conv_role role, int rank, const in
 gm_status gm_conv_reference(const gm_compute *compute);
 gm_status gm_conv_transpose_reference(const gm_compute *compute);
 gm_status gm_conv_weight_grad_reference(const gm_compute *compute);
+extern const char *const gm_conv_formulations[]; /* the ways of the three below */
 gm_status gm_conv_lower(gm_lower *lower);
 gm_status gm_conv_transpose_lower(gm_lower *lower);
 gm_status gm_conv_weight_grad_lower(gm_lower *lower);

@@ -60,6 +60,10 @@ typedef struct gm_lower {
     bool reference; /* asked to use reference kernels only */
     bool direct;    /* no convolution by transforms (Winograd): --math direct */
 
+    /* in: which of op->formulations is asked for, 0: what the operator thinks best. Another one that there is not for these
+     * shapes is declined. out: the one that was taken, where it has a name. */
+    int formulation;
+
     /* in: layouts in which the inputs are now (gm_layout_any for a state entry not laid out yet). */
     const gm_layout *in_layout;
     /* in: which outputs somebody reads. */

@@ -492,9 +492,21 @@ static dnnl_primitive_desc_t keep_descriptor(gm_dnnl *dnnl, dnnl_status_t status
 }
 
 #if IS_V3
+/* Moves a new descriptor on to the implementation that is asked for. */
+static dnnl_status_t move_on(dnnl_status_t status, dnnl_primitive_desc_t *descriptor, const char *implementation)
+{
+    if (status != dnnl_success)
+        return status;
+    while (status == dnnl_success && implementation && !strstr(gm_dnnl_implementation(*descriptor), implementation))
+        status = dnnl_primitive_desc_next_impl(*descriptor);
+    if (status != dnnl_success)
+        dnnl_primitive_desc_destroy(*descriptor);
+    return status;
+}
+
 dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kind, const gm_md *source,
                                           const gm_md *weights, const gm_md *bias, const gm_md *destination,
-                                          const gm_dnnl_window *w)
+                                          const gm_dnnl_window *w, const char *implementation)
 {
     dnnl_primitive_desc_t hint = NULL, descriptor = NULL;
     dnnl_status_t status;
@@ -503,11 +515,11 @@ dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kin
             &descriptor, dnnl->engine, dnnl_forward_training, dnnl_convolution_direct, handle_of(source),
             handle_of(weights), handle_of(bias), handle_of(destination), w->strides, w->dilations, w->low, w->high,
             dnnl->attributes);
-        return keep_descriptor(dnnl, status, descriptor);
+        return keep_descriptor(dnnl, move_on(status, &descriptor, implementation), descriptor);
     }
     hint = gm_dnnl_convolution(dnnl, GM_CONVOLUTION_FORWARD, gm_md_any(dnnl, source->order.rank, source->order.dims),
                                gm_md_any(dnnl, weights->order.rank, weights->order.dims), NULL,
-                               gm_md_any(dnnl, destination->order.rank, destination->order.dims), w);
+                               gm_md_any(dnnl, destination->order.rank, destination->order.dims), w, NULL);
     if (!hint)
         return NULL;
     if (kind == GM_CONVOLUTION_DATA)
@@ -518,7 +530,7 @@ dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kin
         status = dnnl_convolution_backward_weights_primitive_desc_create(
             &descriptor, dnnl->engine, dnnl_convolution_direct, handle_of(source), handle_of(weights), handle_of(bias),
             handle_of(destination), w->strides, w->dilations, w->low, w->high, hint, dnnl->attributes);
-    return keep_descriptor(dnnl, status, descriptor);
+    return keep_descriptor(dnnl, move_on(status, &descriptor, implementation), descriptor);
 }
 
 dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const gm_md *weights, const gm_md *bias,
@@ -532,16 +544,29 @@ dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const g
 }
 #else
 /* 2.x: an operation descriptor first, then the primitive descriptor. */
-static dnnl_primitive_desc_t describe(gm_dnnl *dnnl, const_dnnl_op_desc_t operation, const_dnnl_primitive_desc_t hint)
+static dnnl_primitive_desc_t describe(gm_dnnl *dnnl, const_dnnl_op_desc_t operation, const_dnnl_primitive_desc_t hint,
+                                      const char *implementation)
 {
     dnnl_primitive_desc_t descriptor = NULL;
-    dnnl_status_t status = dnnl_primitive_desc_create(&descriptor, operation, dnnl->attributes, dnnl->engine, hint);
-    return keep_descriptor(dnnl, status, descriptor);
+    dnnl_primitive_desc_iterator_t iterator = NULL;
+    dnnl_status_t status =
+        dnnl_primitive_desc_iterator_create(&iterator, operation, dnnl->attributes, dnnl->engine, hint);
+    while (status == dnnl_success) {
+        descriptor = dnnl_primitive_desc_iterator_fetch(iterator);
+        if (!descriptor || !implementation || strstr(gm_dnnl_implementation(descriptor), implementation))
+            break;
+        dnnl_primitive_desc_destroy(descriptor);
+        descriptor = NULL;
+        status = dnnl_primitive_desc_iterator_next(iterator);
+    }
+    if (iterator)
+        dnnl_primitive_desc_iterator_destroy(iterator);
+    return keep_descriptor(dnnl, descriptor ? dnnl_success : dnnl_unimplemented, descriptor);
 }
 
 dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kind, const gm_md *source,
                                           const gm_md *weights, const gm_md *bias, const gm_md *destination,
-                                          const gm_dnnl_window *w)
+                                          const gm_dnnl_window *w, const char *implementation)
 {
     dnnl_convolution_desc_t operation;
     dnnl_primitive_desc_t hint;
@@ -550,11 +575,11 @@ dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kin
         status = dnnl_dilated_convolution_forward_desc_init(
             &operation, dnnl_forward_training, dnnl_convolution_direct, handle_of(source), handle_of(weights),
             handle_of(bias), handle_of(destination), w->strides, w->dilations, w->low, w->high);
-        return status == dnnl_success ? describe(dnnl, &operation, NULL) : NULL;
+        return status == dnnl_success ? describe(dnnl, &operation, NULL, implementation) : NULL;
     }
     hint = gm_dnnl_convolution(dnnl, GM_CONVOLUTION_FORWARD, gm_md_any(dnnl, source->order.rank, source->order.dims),
                                gm_md_any(dnnl, weights->order.rank, weights->order.dims), NULL,
-                               gm_md_any(dnnl, destination->order.rank, destination->order.dims), w);
+                               gm_md_any(dnnl, destination->order.rank, destination->order.dims), w, NULL);
     if (!hint)
         return NULL;
     if (kind == GM_CONVOLUTION_DATA)
@@ -565,7 +590,7 @@ dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kin
         status = dnnl_dilated_convolution_backward_weights_desc_init(
             &operation, dnnl_convolution_direct, handle_of(source), handle_of(weights), handle_of(bias),
             handle_of(destination), w->strides, w->dilations, w->low, w->high);
-    return status == dnnl_success ? describe(dnnl, &operation, hint) : NULL;
+    return status == dnnl_success ? describe(dnnl, &operation, hint, implementation) : NULL;
 }
 
 dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const gm_md *weights, const gm_md *bias,
@@ -574,7 +599,7 @@ dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const g
     dnnl_matmul_desc_t operation;
     dnnl_status_t status = dnnl_matmul_desc_init(&operation, handle_of(source), handle_of(weights), handle_of(bias),
                                                  handle_of(destination));
-    return status == dnnl_success ? describe(dnnl, &operation, NULL) : NULL;
+    return status == dnnl_success ? describe(dnnl, &operation, NULL, NULL) : NULL;
 }
 #endif
 

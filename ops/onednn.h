@@ -65,10 +65,12 @@ typedef struct gm_dnnl_window { /* spatial axes; dilation counts from 0 as oneDN
     dnnl_dims_t strides, dilations, low, high;
 } gm_dnnl_window;
 
-/* All return NULL where oneDNN has no implementation; the descriptor belongs to `dnnl`. */
+/* All return NULL where oneDNN has no implementation; the descriptor belongs to `dnnl`. implementation: the first is taken
+ * whose name has this in it; NULL: the one that oneDNN likes best. (Counting does not tell them apart: in 2.6 a primitive in
+ * oneDNN's cache may come twice.) */
 dnnl_primitive_desc_t gm_dnnl_convolution(gm_dnnl *dnnl, gm_convolution_kind kind, const gm_md *source,
                                           const gm_md *weights, const gm_md *bias, const gm_md *destination,
-                                          const gm_dnnl_window *window);
+                                          const gm_dnnl_window *window, const char *implementation);
 dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const gm_md *weights, const gm_md *bias,
                                      const gm_md *destination);
 /* A product of row-major matrices, C [M, N] = alpha op(A) op(B) + beta C; A: [M, K], or [K, M] with transpose_a; B: [K, N], or

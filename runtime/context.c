@@ -1,6 +1,8 @@
 /* The public context: creation from options, the message of the last error, version and status names. */
 #include "runtime/context.h"
 
+#include "runtime/tune.h"
+
 #include <omp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -107,7 +109,8 @@ gm_status gm_context_create(const gm_context_options *options, gm_context **cont
         memcpy(&ours, options, size < sizeof ours ? size : sizeof ours);
         ours.struct_size = sizeof ours;
     }
-    if ((ours.allocate == NULL) != (ours.release == NULL) || ours.threads < -1 || ours.threads > MAX_THREADS)
+    if ((ours.allocate == NULL) != (ours.release == NULL) || ours.threads < -1 || ours.threads > MAX_THREADS ||
+        (ours.tune != NULL && ours.tune[0] == '\0'))
         return GM_ERROR_ARGUMENT;
     if (ours.allocate == NULL) {
         ours.allocate = default_allocate;
@@ -125,6 +128,14 @@ gm_status gm_context_create(const gm_context_options *options, gm_context **cont
     memset(context, 0, sizeof *context);
     context->options = ours;
     context->serial = next_serial();
+    context->options.tune = NULL;
+    if (ours.tune != NULL) {
+        gm_status status = gm_tuner_create(context, ours.tune, &context->tuner);
+        if (status != GM_OK) {
+            gm_context_destroy(context);
+            return status;
+        }
+    }
     *context_out = context;
     return GM_OK;
 }
@@ -134,6 +145,7 @@ void gm_context_destroy(gm_context *context)
     if (context == NULL)
         return;
     gm_context_options options = context->options;
+    gm_tuner_destroy(context->tuner);
     options.release(context, options.user);
 }
 

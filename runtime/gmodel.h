@@ -115,6 +115,11 @@ typedef struct gm_context_options {
     /* 1: convolutions by direct methods only. 0: also by transforms (Winograd), which are faster and differ from the exact
      * result by about 5e-6 of its root mean square instead of 1e-6. */
     int direct_math;
+    /* A file of measured choices, or NULL. Where an operator can be computed in several ways, planning times each of them
+     * once and takes the fastest, which the file then remembers: the next time nothing is measured. It is written when
+     * it is not there; one of another machine or library, or a damaged one, is told to the log and replaced; what never
+     * was such a file is told and left alone. Sums are rounded differently in different ways. Copied. */
+    const char *tune;
 } gm_context_options;
 
 GM_API void gm_context_options_default(gm_context_options *options, size_t struct_size);

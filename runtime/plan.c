@@ -1,5 +1,6 @@
 /* Planning: from a symbolic graph to instructions with layouts. */
 #include "runtime/plan_internal.h"
+#include "runtime/tune.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -226,13 +227,31 @@ static void preset(gm_lowering *l)
         l->lower.in_place[i] = l->lower.alias[i] = -1;
     }
     l->lower.scratch_bytes = 0;
+    l->lower.formulation = 0;
+}
+
+/* The operator's fast kernel, in the way that measuring has found best where that is asked for. */
+static gm_status lower_fast(gm_plan *plan, gm_lowering *l)
+{
+    gm_tuner *tuner = plan->context->tuner;
+    int asked;
+    if (!tuner || !l->node->op->formulations)
+        return l->node->op->lower(&l->lower);
+    GM_TRY(gm_tuner_choose(tuner, &l->lower, false));
+    asked = l->lower.formulation;
+    GM_TRY(l->node->op->lower(&l->lower));
+    if (l->lower.kernel.run || !asked)
+        return GM_OK;
+    preset(l);
+    GM_TRY(gm_tuner_choose(tuner, &l->lower, true));
+    return l->node->op->lower(&l->lower);
 }
 
 static gm_status choose_kernel(gm_plan *plan, gm_lowering *l)
 {
     preset(l);
     if (l->node->op->lower && !plan->reference)
-        GM_TRY(l->node->op->lower(&l->lower));
+        GM_TRY(lower_fast(plan, l));
     l->all_alias = true;
     for (size_t i = 0; i < l->node->output_count; i++)
         l->all_alias = l->all_alias && (l->lower.alias[i] >= 0 || !l->out_wanted[i]);
@@ -291,6 +310,7 @@ static gm_status lower_node(gm_plan *plan, const gm_node *node, const gm_use *us
     }
     if (instruction) {
         instruction->kernel = l.lower.kernel;
+        instruction->formulation = l.lower.formulation > 0 ? node->op->formulations[l.lower.formulation] : NULL;
         instruction->flops = l.lower.flops;
         instruction->scratch_bytes = l.lower.scratch_bytes;
         memcpy(instruction->in, l.in, node->input_count * sizeof *l.in);
@@ -634,6 +654,8 @@ gm_status gm_plan_create(gm_context *context, const gm_graph *graph, gm_store *s
             gm_plan_destroy(plan);
             return status;
         }
+        if (context->tuner)
+            gm_tuner_keep(context->tuner);
         *plan_out = plan;
         return GM_OK;
     }

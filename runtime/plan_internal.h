@@ -30,8 +30,9 @@ typedef struct gm_buffer {
 #define GM_NO_BUFFER UINT32_MAX
 
 typedef struct gm_instruction {
-    const char *name;    /* operator, or "reorder", "copy" */
-    const gm_node *node; /* NULL for reorders and copies */
+    const char *name;        /* operator, or "reorder", "copy" */
+    const gm_node *node;     /* NULL for reorders and copies */
+    const char *formulation; /* of node->op->formulations; NULL: no name */
     gm_kernel kernel;
     uint32_t *in, *out; /* buffers; GM_NO_BUFFER: none */
     size_t in_count, out_count;

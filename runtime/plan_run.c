@@ -200,7 +200,7 @@ void gm_plan_info_of(const gm_plan *plan, gm_plan_info *info_out)
     info_out->reorders = plan->reorders;
 }
 
-/* "Conv step/h1.Conv2d (256,64,14,14) (128,64,5,5) -> (256,128,7,7)" */
+/* "Conv step/h1.Conv2d by winograd float[256, 64, 14, 14] float[128, 64, 5, 5] -> float[256, 128, 7, 7]" */
 static const char *instruction_title(const gm_plan *plan, const gm_instruction *instruction)
 {
     const char *title;
@@ -208,6 +208,8 @@ static const char *instruction_title(const gm_plan *plan, const gm_instruction *
     gm_text_init(&text, plan->context);
     gm_text_add(&text, "%s %s", instruction->name,
                 instruction->node && instruction->node->path ? instruction->node->path : "");
+    if (instruction->formulation)
+        gm_text_add(&text, " by %s", instruction->formulation);
     for (size_t i = 0; i < instruction->in_count + instruction->out_count; i++) {
         bool out = i >= instruction->in_count;
         uint32_t id = out ? instruction->out[i - instruction->in_count] : instruction->in[i];
@@ -323,7 +325,8 @@ void gm_plan_print(const gm_plan *plan, gm_text *text)
                 plan->graph->name, plan->instruction_count, plan->reorders, plan->arena_bytes, plan->max_alive_bytes);
     for (size_t k = 0; k < plan->instruction_count; k++) {
         const gm_instruction *instruction = &plan->instructions[k];
-        gm_text_add(text, "%4zu  %s%s%s\n", k, instruction->name, instruction->node ? "  # " : "",
+        gm_text_add(text, "%4zu  %s%s%s%s%s\n", k, instruction->name, instruction->formulation ? " by " : "",
+                    instruction->formulation ? instruction->formulation : "", instruction->node ? "  # " : "",
                     instruction->node && instruction->node->path ? instruction->node->path : "");
         for (size_t i = 0; i < instruction->in_count; i++)
             print_buffer(plan, instruction->in[i], "reads", text);

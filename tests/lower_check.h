@@ -24,6 +24,7 @@ typedef struct lower_check {
     gm_context *context;
     gm_pool *pool;
     int threads;
+    int formulation; /* that is asked for; 0: the operator's own choice */
     uint64_t draws;
     unsigned constants; /* bit i: input i is a constant of the graph (shapes, axes), not fed */
     /* Of the last node: */
@@ -151,6 +152,7 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
                       .graph = graph,
                       .node = node,
                       .threads = check->threads,
+                      .formulation = check->formulation,
                       .in_layout = in_layout,
                       .out_wanted = wanted,
                       .in_want = check->in_want,

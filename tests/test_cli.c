@@ -377,6 +377,40 @@ START_TEST(bench_prints_its_keys)
 }
 END_TEST
 
+/* A file of choices is made, serves in silence, and is told and made anew when it is damaged. */
+START_TEST(tuning_remembers_in_a_file)
+{
+    static const char *const commands[] = {
+        "bench edges.gmodel --network edges --runs 1 --tune choices",
+        "run edges.gmodel --tune choices --input x=x.npy --output-dir edges",
+        "train edges.gmodel --tune choices --out edges --steps 1",
+    };
+    write_model("edges.gmodel", "model edges <gmodel = 1, opset = 21>\n"
+                                "network edges (float[N, 1, 6, 6] x) => (float[N, 2, 6, 6] y) {\n"
+                                "  y = Conv2d <2, kernel = 3> (x)\n}\n"
+                                "sample ones { write x = RandomNormal <shape = [1, 1, 6, 6]> () }\n"
+                                "step fit { loss = mean(edges(RandomNormal <shape = [4, 1, 6, 6]> ()) ^ 2)\n"
+                                "  minimize loss over edges with SGD <rate = 0.01> }\n"
+                                "train epochs 1 of 1 iteration { fit }\n");
+    ck_exits(0, "sample edges.gmodel -o x.npy");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        char path[256];
+        path_in(path, sizeof path, "choices");
+        unlink(path);
+        for (int turn = 0; turn < 4; turn++) {
+            if (turn == 2) /* which ends with the first of its lines */
+                write_model("choices", "gmodel tuning 1\n");
+            ck_exits(0, "%s", commands[i]);
+            ck_assert_msg(lines_with("choices: not used for tuning: ") == (turn == 2), "%s: %s", commands[i], output);
+            ck_assert_msg(lines_with("choices: ") == (turn == 2), "%s: %s", commands[i], output);
+        }
+        ck_exits(0, "ops >/dev/null; tail -n 2 choices");
+        ck_says("Conv");
+        ck_says("end ");
+    }
+}
+END_TEST
+
 /* Two steps as one round: their plans and operators are added up. */
 START_TEST(bench_takes_rounds_and_settings)
 {
@@ -490,6 +524,7 @@ static void add_tests(TCase *cases)
     tcase_add_test(cases, inspect_shows_parameters_graph_and_plan);
     tcase_add_test(cases, ops_prints_the_table);
     tcase_add_test(cases, bench_prints_its_keys);
+    tcase_add_test(cases, tuning_remembers_in_a_file);
     tcase_add_test(cases, bench_takes_rounds_and_settings);
     tcase_add_test(cases, a_terminal_gets_a_bar_that_fits);
 }

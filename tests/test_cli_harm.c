@@ -82,6 +82,7 @@ START_TEST(bad_inputs_are_refused_in_one_line)
         {2, "sample digits.gmodel --math exact", "--math wants fast or direct, not 'exact'"},
         {2, "run digits.gmodel --math exact", "--math wants fast or direct, not 'exact'"},
         {2, "bench digits.gmodel --math exact", "--math wants fast or direct, not 'exact'"},
+        {2, "train digits.gmodel --tune ''", "--tune wants the name of a file, not ''"},
         {2, "train digits.gmodel --batch 0", "--batch wants a whole number of at least 1"},
         {2, "train digits.gmodel --batch -1", "--batch wants a whole number of at least 1"},
         {2, "train digits.gmodel --batch 99999999999999999999",

@@ -8,7 +8,7 @@
 
 #include "tools/gmrun.h"
 
-enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, EACH, SET, THREADS, MATH, DATA };
+enum { STEP = 256, NETWORK, BATCH, RUNS, JSON, EACH, SET, THREADS, MATH, TUNE, DATA };
 enum { WARM_UPS = 3, PROFILED_MAX = 10, STEPS_MAX = 8, SETTINGS_MAX = 64, RUNS_MAX = 1000000 };
 
 static const option_line options[] = {
@@ -21,6 +21,7 @@ static const option_line options[] = {
     {"set", SET, "NAME=VALUE", SET_HELP},
     {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
+    {"tune", TUNE, "FILE", TUNE_HELP},
     {"data", DATA, "DIR", DATA_HELP},
     {0},
 };
@@ -366,6 +367,8 @@ static bool take_option(const command *self, bench_request *request, int letter,
         return read_threads(value, &request->how);
     case MATH:
         return read_math(self, value, &request->how.direct);
+    case TUNE:
+        return read_tune(self, value, &request->how.tune);
     case DATA:
         request->data = value;
         return true;
@@ -407,7 +410,8 @@ static int run(const command *self, int argc, char **argv)
 const command command_bench = {
     "bench",
     "MODEL --step NAME... | --network NAME [--batch N] [--runs K] [--json] [--each]\n"
-    "                   [--set NAME=VALUE]... [--threads T] [--math HOW] [--data DIR]",
+    "                   [--set NAME=VALUE]... [--threads T] [--math HOW] [--tune FILE]\n"
+    "                   [--data DIR]",
     "Measures time and memory of steps or a network.",
     options,
     run,

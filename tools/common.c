@@ -80,6 +80,15 @@ bool read_math(const command *self, const char *word, bool *direct_out)
     return false;
 }
 
+bool read_tune(const command *self, const char *path, const char **tune_out)
+{
+    *tune_out = path;
+    if (path[0])
+        return true;
+    usage_error(self, "--tune wants the name of a file, not ''");
+    return false;
+}
+
 gm_context *open_context(const compute_request *how, int *exit_out)
 {
     gm_context_options options;
@@ -89,6 +98,7 @@ gm_context *open_context(const compute_request *how, int *exit_out)
     if (how) {
         options.threads = (int)how->threads; /* THREADS_MAX at most */
         options.direct_math = how->direct;
+        options.tune = how->tune;
     }
     gm_status status = gm_context_create(&options, &context);
     *exit_out = EXIT_FAILED;

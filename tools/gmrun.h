@@ -59,8 +59,9 @@ void error_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int report_failure(const gm_context *context, gm_status status);
 /* How the commands that compute do it: --threads and --math. */
 typedef struct compute_request {
-    int64_t threads; /* 0: one per processor */
-    bool direct;     /* --math direct */
+    int64_t threads;  /* 0: one per processor */
+    bool direct;      /* --math direct */
+    const char *tune; /* --tune; NULL: not given */
 } compute_request;
 /* The number behind --threads; false after an error line. */
 bool read_threads(const char *text, compute_request *how);
@@ -68,9 +69,12 @@ bool read_threads(const char *text, compute_request *how);
 int64_t default_threads(void);
 /* The word behind --math; false after an error line. */
 bool read_math(const command *self, const char *word, bool *direct_out);
+/* The file behind --tune, likewise. */
+bool read_tune(const command *self, const char *path, const char **tune_out);
 #define DATA_HELP    "where data sets are looked for first (then $GMODEL_DATA, data/ beside the model)"
 #define SET_HELP     "replace a const of the file; may be repeated"
 #define THREADS_HELP "default: one per processor"
+#define TUNE_HELP    "time each way to compute, take the fastest; FILE remembers them for the next time"
 #define MATH_HELP    "fast (default), or direct: no convolution by transforms (they differ by 5e-6)"
 /* A context that logs to stderr; on failure prints and stores the exit status. how NULL: defaults. */
 gm_context *open_context(const compute_request *how, int *exit_out);

@@ -6,7 +6,7 @@
 
 #include "tools/gmrun.h"
 
-enum { NETWORK = 256, INPUT, OUTPUT_DIRECTORY, THREADS, MATH, INPUTS_MAX = 32, SIZES_MAX = 31 };
+enum { NETWORK = 256, INPUT, OUTPUT_DIRECTORY, THREADS, MATH, TUNE, INPUTS_MAX = 32, SIZES_MAX = 31 };
 
 static const option_line options[] = {
     {"network", NETWORK, "NAME", "which network or sample (default: the main network)"},
@@ -14,6 +14,7 @@ static const option_line options[] = {
     {"output-dir", OUTPUT_DIRECTORY, "DIR", "where NAME.npy of each output goes; made if needed"},
     {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
+    {"tune", TUNE, "FILE", TUNE_HELP},
     {0},
 };
 
@@ -231,6 +232,8 @@ static bool take_option(const command *self, run_request *request, int letter, c
         return read_threads(value, &request->how);
     case MATH:
         return read_math(self, value, &request->how.direct);
+    case TUNE:
+        return read_tune(self, value, &request->how.tune);
     default:
         return false;
     }
@@ -318,7 +321,7 @@ static int run(const command *self, int argc, char **argv)
 
 const command command_run = {
     "run",
-    "FILE [--network NAME] [--input NAME=FILE.npy]... --output-dir DIR [--threads T] [--math HOW]",
+    "FILE [--network NAME] [--input NAME=FILE.npy]... --output-dir DIR [--threads T] [--math HOW] [--tune FILE]",
     "Runs a network once over NumPy arrays.",
     options,
     run,

@@ -6,7 +6,7 @@
 
 #include "tools/gmrun.h"
 
-enum { SEED = 256, SAMPLE, THREADS, MATH };
+enum { SEED = 256, SAMPLE, THREADS, MATH, TUNE };
 
 static const option_line options[] = {
     {"count", 'n', "COUNT", "how many pictures (default: 64)"},
@@ -15,6 +15,7 @@ static const option_line options[] = {
     {"sample", SAMPLE, "NAME", "which sample of the file (default: the first that needs no data)"},
     {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
+    {"tune", TUNE, "FILE", TUNE_HELP},
     {0},
 };
 
@@ -204,6 +205,8 @@ static bool take_option(const command *self, sample_request *request, int letter
         return read_threads(value, &request->how);
     case MATH:
         return read_math(self, value, &request->how.direct);
+    case TUNE:
+        return read_tune(self, value, &request->how.tune);
     default:
         return false;
     }
@@ -234,7 +237,7 @@ static int run(const command *self, int argc, char **argv)
 
 const command command_sample = {
     "sample",
-    "FILE [-n COUNT] [-o FILE] [--seed S] [--sample NAME] [--threads T] [--math HOW]",
+    "FILE [-n COUNT] [-o FILE] [--seed S] [--sample NAME] [--threads T] [--math HOW] [--tune FILE]",
     "Writes pictures made by a model as one grid.",
     options,
     run,

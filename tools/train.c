@@ -10,7 +10,7 @@
 
 #include "tools/gmrun.h"
 
-enum { DATA = 256, OUT, EPOCHS, STEPS, BATCH, LIMIT, SET, SEED, THREADS, MATH, RESUME, TRACE };
+enum { DATA = 256, OUT, EPOCHS, STEPS, BATCH, LIMIT, SET, SEED, THREADS, MATH, TUNE, RESUME, TRACE };
 
 static const option_line options[] = {
     {"data", DATA, "DIR", DATA_HELP},
@@ -23,6 +23,7 @@ static const option_line options[] = {
     {"seed", SEED, "S", "instead of the seed of the file"},
     {"threads", THREADS, "T", THREADS_HELP},
     {"math", MATH, "HOW", MATH_HELP},
+    {"tune", TUNE, "FILE", TUNE_HELP},
     {"resume", RESUME, NULL, "continue from DIR/checkpoint.gmodel of --out"},
     {"trace", TRACE, "DIR", "write every input, draw, report and parameter of each round"},
     {0},
@@ -125,6 +126,8 @@ static bool take_option(const command *self, train_request *request, int letter,
         return read_threads(value, &request->how);
     case MATH:
         return read_math(self, value, &request->how.direct);
+    case TUNE:
+        return read_tune(self, value, &request->how.tune);
     case RESUME:
         request->resume = true;
         return true;
@@ -277,7 +280,8 @@ static int run(const command *self, int argc, char **argv)
 const command command_train = {
     "train",
     "MODEL [--data DIR] [--out DIR] [--epochs N] [--steps N] [--batch N] [--limit EXAMPLES]\n"
-    "                   [--set NAME=VALUE]... [--seed S] [--threads T] [--math HOW] [--resume] [--trace DIR]",
+    "                   [--set NAME=VALUE]... [--seed S] [--threads T] [--math HOW] [--tune FILE]\n"
+    "                   [--resume] [--trace DIR]",
     "Trains a model as its file declares.",
     options,
     run,
