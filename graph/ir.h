@@ -185,6 +185,7 @@ double gm_node_float(const gm_node *node, const char *name, double fallback);
 const char *gm_node_string(const gm_node *node, const char *name, const char *fallback);
 /* Returns the count (0 when absent) and the values. */
 size_t gm_node_ints(const gm_node *node, const char *name, const int64_t **values_out);
+bool gm_same_attributes(const gm_node *a, const gm_node *b); /* the same ones given, in the same order */
 
 /* Fails the graph with "file:line:column: node 'path' (Op): text". Returns the status. */
 gm_status gm_node_fail(gm_graph *graph, const gm_node *node, const char *format, ...) GM_PRINTF(3, 4);
@@ -202,6 +203,10 @@ gm_status gm_graph_remove_dead(gm_graph *graph); /* what no output and no assign
 /* Batch normalization of inference into the layer before it (graph/fold_norm.c); parameters must be constants. */
 gm_status gm_graph_fold_normalization(gm_graph *graph);
 gm_status gm_graph_simplify(gm_graph *graph); /* fold, merge, remove_dead until nothing changes */
+/* Gradients of several losses that pass through the same operators, from one number per example each, become one pass and
+ * multiplications by these numbers, where that saves a heavy node (graph/merge_backward.c). The graph is simplified; without
+ * known shapes nothing is done. Other results than before, within rounding. */
+gm_status gm_graph_merge_backward(gm_graph *graph);
 /* Updates of tables whose gradient is made of gathered rows only become updates of those rows (graph/sparse.c); shapes
  * must be known. `keep` (one per state entry, may be NULL): true leaves it as it is. */
 gm_status gm_graph_sparsify(gm_graph *graph, const bool *keep);

@@ -155,17 +155,23 @@ static bool same_attribute(const gm_attribute *a, const gm_attribute *b)
     }
 }
 
-static bool same_node(const gm_node *a, const gm_node *b)
+bool gm_same_attributes(const gm_node *a, const gm_node *b)
 {
-    if (a->op != b->op || a->input_count != b->input_count || a->attribute_count != b->attribute_count || a->body ||
-        b->body || a->output_count != b->output_count)
-        return false;
-    if (memcmp(a->inputs, b->inputs, a->input_count * sizeof *a->inputs) != 0)
+    if (a->attribute_count != b->attribute_count)
         return false;
     for (size_t i = 0; i < a->attribute_count; i++)
         if (!same_attribute(&a->attributes[i], &b->attributes[i]))
             return false;
     return true;
+}
+
+static bool same_node(const gm_node *a, const gm_node *b)
+{
+    if (a->op != b->op || a->input_count != b->input_count || a->body || b->body || a->output_count != b->output_count)
+        return false;
+    if (memcmp(a->inputs, b->inputs, a->input_count * sizeof *a->inputs) != 0)
+        return false;
+    return gm_same_attributes(a, b);
 }
 
 static bool same_constant(const gm_tensor *a, const gm_tensor *b)

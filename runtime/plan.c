@@ -609,6 +609,7 @@ static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_
         GM_TRY(expose_draws(plan));
     GM_TRY(gm_graph_simplify(plan->graph));
     if (!plan->reference) {
+        GM_TRY(gm_graph_merge_backward(plan->graph));
         GM_TRY(sparsify(plan));
         GM_TRY(gm_graph_share_signs(plan->graph));
         GM_TRY(gm_graph_fuse(plan->graph));
