@@ -472,7 +472,7 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
         return GM_OK;
     gm_conv_shape_of(node, role, first->rank, first->dims, second->dims, output->dims, &shape);
     has_bias = role != GM_CONV_WEIGHT_GRAD && node->input_count > 2 && node->inputs[2];
-    winograd = !lower->direct && gm_winograd_fits(&shape, role);
+    winograd = !lower->direct && gm_winograd_fits(&shape);
     if (lower->formulation == WAY_DEFAULT)
         lower->formulation = winograd ? WAY_WINOGRAD : WAY_ONEDNN;
     if (lower->formulation == WAY_WINOGRAD)

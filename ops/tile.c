@@ -2,6 +2,7 @@
 #include "ops/tile.h"
 
 #include "ops/philox.h"
+#include "ops/tile_mask.h"
 
 #include <string.h>
 
@@ -57,9 +58,9 @@ typedef struct tile_program {
     int64_t block, spatial; /* blocked layout; block 1: plain or opaque, memory order is element order */
     int masks;              /* instructions that draw */
     int threads, registers;
-    size_t thread_bytes; /* of scratch: pointers and mask_caches, registers, twice mask_bytes per mask */
+    size_t thread_bytes; /* of scratch: pointers and gm_tile_mask records, registers, twice mask_bytes per mask */
     size_t pointer_bytes, mask_bytes;
-    int64_t mask_places; /* places of a picture that are drawn at a time */
+    gm_tile_mask_shape mask;
     tile_input *inputs;
     size_t input_count;
     tile_output *outputs;
@@ -129,68 +130,9 @@ static void load_strided(const tile_input *input, const void *base, int64_t firs
     }
 }
 
-/* Where a thread keeps part of a mask: some places, all channels of a block, of one picture. */
-typedef struct mask_cache {
-    int64_t first, end; /* elements in memory order; none yet: 0, 0 */
-    uint8_t *bytes;     /* in memory order, [places][block] */
-    uint8_t *drawn;     /* in the order of draws, [block][places] */
-} mask_cache;
-
-typedef uint8_t bytes_16 __attribute__((vector_size(16)));
-
-/* A square of 16 rows of 16 bytes: four times rows i and i + 8 are zipped. */
-static void transpose_square(const uint8_t *from, int64_t from_row, uint8_t *to, int64_t to_row)
-{
-    bytes_16 rows[16], zipped[16];
-    for (int i = 0; i < 16; i++)
-        memcpy(&rows[i], from + i * from_row, 16);
-    for (int round = 0; round < 4; round++) {
-        for (int i = 0; i < 8; i++) {
-            zipped[2 * i] = __builtin_shuffle(rows[i], rows[i + 8],
-                                              (bytes_16){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
-            zipped[2 * i + 1] = __builtin_shuffle(
-                rows[i], rows[i + 8], (bytes_16){8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
-        }
-        memcpy(rows, zipped, sizeof rows);
-    }
-    for (int i = 0; i < 16; i++)
-        memcpy(to + i * to_row, &rows[i], 16);
-}
-
-/* from[rows][columns] -> to[columns][rows] */
-static void transpose_bytes(const uint8_t *from, int64_t rows, int64_t columns, uint8_t *to)
-{
-    int64_t square_rows = rows / 16 * 16, square_columns = columns / 16 * 16;
-    for (int64_t i = 0; i < square_rows; i += 16)
-        for (int64_t j = 0; j < square_columns; j += 16)
-            transpose_square(from + i * columns + j, columns, to + j * rows + i, rows);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = i < square_rows ? square_columns : 0; j < columns; j++)
-            to[j * rows + i] = from[i * columns + j];
-}
-
-/* The part of a mask that holds element `first`. */
-static void draw_part(const tile_program *program, uint64_t key, uint64_t run, uint64_t base, float ratio,
-                      int64_t first, mask_cache *cache)
-{
-    int64_t block = program->block, spatial = program->spatial, group = first / (block * spatial);
-    int64_t place = first % (block * spatial) / block / program->mask_places * program->mask_places;
-    int64_t places = spatial - place < program->mask_places ? spatial - place : program->mask_places;
-    uint64_t element = base + (uint64_t)(group * block * spatial + place);
-    if (places == spatial)
-        gm_keep(key, run, element, (size_t)(block * spatial), ratio, cache->drawn);
-    else
-        for (int64_t channel = 0; channel < block; channel++)
-            gm_keep(key, run, element + (uint64_t)(channel * spatial), (size_t)places, ratio,
-                    cache->drawn + channel * places);
-    transpose_bytes(cache->drawn, block, places, cache->bytes);
-    cache->first = (group * spatial + place) * block;
-    cache->end = cache->first + places * block;
-}
-
 /* Keeps where the draw of the element, counted row-major whatever the layout, is not below the ratio. */
 static void run_mask(const tile_program *program, uint64_t key, uint64_t run, uint64_t base, float ratio, int64_t first,
-                     size_t n, mask_cache *cache, float *dst)
+                     size_t n, gm_tile_mask *cache, float *dst)
 {
     uint8_t buffer[GM_TILE];
     while (n > 0) {
@@ -200,7 +142,7 @@ static void run_mask(const tile_program *program, uint64_t key, uint64_t run, ui
             load_bool(dst, buffer, here);
         } else {
             if (first < cache->first || first >= cache->end)
-                draw_part(program, key, run, base, ratio, first, cache);
+                gm_tile_mask_draw(&program->mask, key, run, base, ratio, first, cache);
             here = (size_t)(cache->end - first) < n ? (size_t)(cache->end - first) : n;
             load_bool(dst, cache->bytes + (first - cache->first), here);
         }
@@ -211,7 +153,7 @@ static void run_mask(const tile_program *program, uint64_t key, uint64_t run, ui
 }
 
 static void run_instruction(const tile_program *program, const tile_instruction *it, float *const *vectors,
-                            mask_cache *masks, const gm_kernel_arguments *arguments, int64_t first, size_t n)
+                            gm_tile_mask *masks, const gm_kernel_arguments *arguments, int64_t first, size_t n)
 {
     if (it->code == GM_TILE_LOAD) {
         const tile_input *input = &program->inputs[it->input];
@@ -266,11 +208,11 @@ static void run_share(const tile_program *program, const gm_kernel_arguments *ar
                       void *scratch)
 {
     float **vectors = scratch;
-    mask_cache *masks = (mask_cache *)(void *)(vectors + program->vector_count);
+    gm_tile_mask *masks = (gm_tile_mask *)(void *)(vectors + program->vector_count);
     float *registers = (float *)(void *)((char *)scratch + program->pointer_bytes);
     uint8_t *bytes = (uint8_t *)(registers + (size_t)program->registers * program->tile);
     for (int m = 0; m < program->masks; m++, bytes += 2 * program->mask_bytes)
-        masks[m] = (mask_cache){0, 0, bytes, bytes + program->mask_bytes};
+        masks[m] = (gm_tile_mask){0, 0, bytes, bytes + program->mask_bytes};
     for (size_t v = 0; v < program->vector_count; v++)
         if (program->vectors[v].kind != VECTOR_INPUT && program->vectors[v].kind != VECTOR_OUTPUT)
             vectors[v] = registers + (size_t)program->vectors[v].index * program->tile;
@@ -752,10 +694,10 @@ static void set_geometry(tile_program *program, const gm_value *out, gm_layout l
     for (int axis = 2; axis < out->rank; axis++)
         program->spatial *= out->dims[axis];
     if (program->masks) {
-        program->mask_places = MASK_ELEMENTS / program->block;
-        if (program->mask_places > program->spatial)
-            program->mask_places = program->spatial;
-        program->mask_bytes = ((size_t)(program->mask_places * program->block) + 63) / 64 * 64;
+        int64_t places = MASK_ELEMENTS / program->block;
+        places = places < program->spatial ? places : program->spatial;
+        program->mask = (gm_tile_mask_shape){program->block, program->spatial, places};
+        program->mask_bytes = ((size_t)(places * program->block) + 63) / 64 * 64;
     }
 }
 
@@ -805,7 +747,7 @@ gm_status gm_tile_lower(gm_lower *lower)
     for (size_t o = 0; o < node->output_count; o++)
         lower->out_layout[o] = layout;
     program->pointer_bytes =
-        (program->vector_count * sizeof(float *) + (size_t)program->masks * sizeof(mask_cache) + 63) / 64 * 64;
+        (program->vector_count * sizeof(float *) + (size_t)program->masks * sizeof(gm_tile_mask) + 63) / 64 * 64;
     program->thread_bytes = program->pointer_bytes +
                             ((size_t)program->registers * program->tile * sizeof(float) + 63) / 64 * 64 +
                             2 * (size_t)program->masks * program->mask_bytes;

@@ -11,7 +11,7 @@ typedef struct gm_winograd {
     const gm_winograd_rule *rule;
     int64_t n, slice; /* pictures, and how many of them are transformed at a time */
     int64_t pairs;    /* of points, hence of matrices */
-    int64_t parts; /* the pictures are split into as many parts, one per thread, which share nothing that is written */
+    int64_t parts;    /* as many as threads: they share nothing that is written */
     size_t weight_floats, part_start,
         part_floats; /* scratch: weights (of weight gradients: one per part), then parts */
     bool transpose;
@@ -21,7 +21,8 @@ typedef struct gm_winograd {
 } gm_winograd;
 
 /* c (m, n) = a (m, k) b (k, n) + beta c, row-major; transposed: a is (k, m), b (n, k). On the calling thread only: this is
- * within a parallel region. oneDNN refuses nothing that has been lowered: sizes are positive. */
+ * within a parallel region. oneDNN refuses nothing that has been lowered: a side has 4 rows
+ * or more, so that every pair of points has a tile. */
 static void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a,
                      const float *b, float beta, float *c)
 {
@@ -40,8 +41,8 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* --- Kernels: a slice of pictures at a time. Matrices of all sides lie in the scratch memory; no product or tile depends on
- * another, so that it does not matter which thread takes which. ------------------------------------------------------- */
+/* --- Kernels: each part, hence each thread, works through its own pictures, a slice of them at a time, in its own matrices
+ * in the scratch memory; those of the weights are read by all. -------------------------------------------------------- */
 
 static void transform_weights(const gm_winograd *g, const float *w, float *scratch, int threads)
 {
@@ -142,6 +143,9 @@ static gm_status run_weight_grad(const void *state, const gm_kernel_arguments *a
 /* Bytes of transformed pictures of one slice: they should stay in the outer cache. */
 #define SLICE_BYTES ((size_t)4 << 20)
 
+/* Large pictures are left to direct kernels, which need no memory beside them. */
+#define PICTURE_BYTES 16e6
+
 /* Bytes that the sums of weight gradients may take beside the first: the threads may be many, and each has its own. */
 #define SUMS_BYTES ((size_t)64 << 20)
 
@@ -153,12 +157,21 @@ static const gm_winograd_rule *find(const gm_conv_shape *s)
     return gm_winograd_find(s->kernel[1], s->stride[1]);
 }
 
-bool gm_winograd_fits(const gm_conv_shape *s, gm_conv_role role)
+/* Bytes of the transformed sides of one picture, about. */
+static double picture_bytes(const gm_conv_shape *s, const gm_winograd_rule *rule)
 {
-    int64_t pixels = s->small[1] * s->small[2];
-    return find(s) && s->big_channels % LANES == 0 && s->small_channels % LANES == 0 &&
+    double tiles = (double)((s->small[1] + TILE - 1) / TILE) * (double)((s->small[2] + TILE - 1) / TILE);
+    double pairs = (double)gm_winograd_points(rule) * gm_winograd_points(rule),
+           phases = (double)(s->stride[1] * s->stride[2]);
+    return tiles * pairs * (phases * (double)s->big_channels + (double)s->small_channels) * sizeof(float);
+}
+
+bool gm_winograd_fits(const gm_conv_shape *s)
+{
+    const gm_winograd_rule *rule = find(s);
+    return rule && s->big_channels % LANES == 0 && s->small_channels % LANES == 0 &&
            s->big_channels * s->small_channels >= 32 * 64 && s->small[1] >= TILE && s->small[2] >= TILE &&
-           s->batch * pixels >= 256;
+           s->batch * s->small[1] * s->small[2] >= 256 && picture_bytes(s, rule) <= PICTURE_BYTES;
 }
 
 static gm_layout activation_layout(gm_layout has, int64_t channels)
