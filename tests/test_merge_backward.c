@@ -341,8 +341,9 @@ START_TEST(each_operator_keeps_its_meaning)
         gm_value_id in[3] = {0}, v = chain_of(graph, start[i], m);
         gm_value_id other = strchr(c->inputs, 'o') ? chain_of(graph, start[2 + i], m) : 0, y;
         for (size_t k = 0; c->inputs[k]; k++)
-            in[k] = c->op[7] == 'S' && c->inputs[k] == 'B' ? gm_const_ints(graph, dims, 1)
-                                                           : letter_value(graph, c->inputs[k], v, other, start[i]);
+            in[k] = strcmp(c->op, "gmodel.SumTo") == 0 && c->inputs[k] == 'B'
+                        ? gm_const_ints(graph, dims, 1)
+                        : letter_value(graph, c->inputs[k], v, other, start[i]);
         attribute = c->attributes[0];
         attribute.f += i; /* numbers differ */
         y = gm_emit(graph, c->op, in, strlen(c->inputs), &attribute, attribute.name != NULL);
