@@ -174,8 +174,12 @@ bool gm_winograd_fits(const gm_conv_shape *s)
            s->batch * s->small[1] * s->small[2] >= 256 && picture_bytes(s, rule) <= PICTURE_BYTES;
 }
 
-static gm_layout activation_layout(gm_layout has, int64_t channels)
+/* The layout in which a side is read. Tiles of the small side do not overlap: picking its channels one by one from a plain
+ * tensor takes no longer than a copy in another layout, and needs no memory. */
+static gm_layout activation_layout(gm_layout has, int64_t channels, bool small)
 {
+    if (small && gm_layout_is_plain(has))
+        return has;
     if (has.block == 8 || has.block == 16 || (has.block == channels && channels > 1))
         return has;
     return (gm_layout){16, NULL};
@@ -257,10 +261,10 @@ gm_status gm_winograd_lower(gm_lower *lower, const gm_conv_shape *shape, gm_conv
     lower->scratch_bytes = (g->part_start + (size_t)g->parts * g->part_floats) * sizeof(float);
     in = role == GM_CONV_TRANSPOSE ? &g->small : &g->big;
     out = role == GM_CONV_TRANSPOSE ? &g->big : &g->small;
-    lower->in_want[0] = activation_layout(lower->in_layout[0], in->channels);
+    lower->in_want[0] = activation_layout(lower->in_layout[0], in->channels, in == &g->small);
     in->block = lower->in_want[0].block;
     if (role == GM_CONV_WEIGHT_GRAD) {
-        lower->in_want[1] = activation_layout(lower->in_layout[1], out->channels);
+        lower->in_want[1] = activation_layout(lower->in_layout[1], out->channels, true);
         out->block = lower->in_want[1].block;
         lower->out_layout[0] = gm_layout_plain;
     } else {

@@ -20,8 +20,8 @@
 /* Is there such a formula for this shape, and is it worth it: channels that fill vectors, enough work, pictures that are not
  * too large. */
 bool gm_winograd_fits(const gm_conv_shape *shape);
-/* Lowers into such a kernel: wants activations in blocks of 16 (or 8, or channels last, where they are at hand so), weights
- * plain. has_bias: in[2] is added to each channel of the output (not of weights). */
+/* Lowers into such a kernel: wants activations in blocks of 16 (or 8, or channels last, where they are at hand so; the small
+ * side plain, too), weights plain. has_bias: in[2] is added to each channel of the output (not of weights). */
 gm_status gm_winograd_lower(gm_lower *lower, const gm_conv_shape *shape, gm_conv_role role, bool has_bias);
 
 #endif

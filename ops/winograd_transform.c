@@ -214,9 +214,9 @@ INLINE int common_point(const gm_winograd_phase *phase, int last, int i)
 /* --- Vectors -------------------------------------------------------------------------------------------------------- */
 
 /* Where channels c ... c + 15 of a picture are. A block of 8 is read as two halves: `half` is the way from channel c to
- * c + 8. */
+ * c + 8. In a plain tensor, which is only read, each channel is `lane` floats from the last one. */
 typedef struct gm_lane_address {
-    size_t start, pixel, half;
+    size_t start, pixel, half, lane;
 } gm_lane_address;
 
 INLINE gm_lane_address lane_address(const gm_winograd_side *side, int64_t n, int64_t c)
@@ -226,6 +226,7 @@ INLINE gm_lane_address lane_address(const gm_winograd_side *side, int64_t n, int
     address.start = (size_t)(n * side->channels * pixels + (c / side->block) * pixels * side->block + c % side->block);
     address.pixel = (size_t)side->block;
     address.half = side->block == 8 ? (size_t)(pixels * 8) : 8;
+    address.lane = side->block == 1 ? (size_t)pixels : 1;
     return address;
 }
 
@@ -240,6 +241,16 @@ INLINE void load_halves(lanes *to, const float *from, size_t half)
     }
     memcpy(to, from, sizeof *to / 2);
     memcpy((float *)to + LANES / 2, from + half, sizeof *to / 2);
+}
+
+INLINE void load_pixel(lanes *to, const float *from, const gm_lane_address *address)
+{
+    if (address->lane == 1) {
+        load_halves(to, from, address->half);
+        return;
+    }
+    for (int l = 0; l < LANES; l++)
+        ((float *)to)[l] = from[(size_t)l * address->lane];
 }
 
 INLINE void store_halves(float *to, const lanes *from, size_t half)
@@ -352,7 +363,7 @@ GM_VECTOR static void read_tile(const gm_winograd_side *side, const gm_tile *til
                 int64_t y = tile->top + i * tile->step, z = tile->left + j * tile->step;
                 if (y >= 0 && y < side->h && z >= 0 && z < side->w) {
                     const float *from = x + address.start + (size_t)(y * side->w + z) * address.pixel;
-                    load_halves(to, from, address.half);
+                    load_pixel(to, from, &address);
                     __builtin_prefetch(from + ahead);
                 } else {
                     *to = (lanes){0};
