@@ -499,7 +499,8 @@ START_TEST(all_ways_agree)
             ck_assert_msg(difference(&check.out[0], &first) < 1e-5, "%s %s: %.3g", names[k], name,
                           difference(&check.out[0], &first));
         }
-        ck_assert_int_ge(ways, 3); /* by default, that by its name, and another one */
+        /* By default, that by its name, and another one; of one or three channels oneDNN has one kernel on some processors. */
+        ck_assert_int_ge(ways, l->big >= 16 ? 3 : 2);
     }
     lower_check_end(&check);
 }
