@@ -437,20 +437,13 @@ static bool is_real_of_size(elaborator *e, char op, el_value a, el_value b)
 /* 0 * l for a single number l, such as a term of a loss that a const switches off. */
 static bool is_switched_off(elaborator *e, el_value value)
 {
-    const gm_value *product;
-    const gm_node *node;
-    if (!e->graph || value.kind != EL_TENSOR)
-        return false;
-    product = gm_value_of(e->graph, value.id);
-    node = product->kind == GM_VALUE_NODE ? &e->graph->nodes[product->node] : NULL;
+    const gm_node *node = e->graph && value.kind == EL_TENSOR ? gm_producer_of(e->graph, value.id) : NULL;
+    const gm_value *product = node ? gm_value_of(e->graph, value.id) : NULL;
+    double factor;
     if (!node || product->rank != 0 || !gm_type_find(product->type)->floating || strcmp(node->op->name, "Mul") != 0)
         return false;
-    for (size_t i = 0; i < 2; i++) {
-        const gm_tensor *factor = gm_constant_of(e->graph, node->inputs[i]);
-        if (factor && gm_tensor_count(factor) == 1 && gm_get(factor, 0) == 0)
-            return true;
-    }
-    return false;
+    return (gm_constant_number(e->graph, node->inputs[0], &factor) && factor == 0) ||
+           (gm_constant_number(e->graph, node->inputs[1], &factor) && factor == 0);
 }
 
 /* a + 0 * l, a - 0 * l, 0 * l + a for single numbers: a, so that nothing of the term is computed. Returns false for others. */

@@ -31,8 +31,8 @@ typedef struct gm_fuser {
 
 static bool is_small_constant(const gm_graph *graph, gm_value_id id)
 {
-    const gm_tensor *tensor = gm_constant_of(graph, id);
-    return tensor && tensor->data && gm_tensor_count(tensor) == 1;
+    double number;
+    return gm_constant_number(graph, id, &number);
 }
 
 static bool fits_tiles(const gm_value *value)

@@ -252,6 +252,27 @@ const gm_tensor *gm_constant_of(const gm_graph *graph, gm_value_id id)
     return id && graph->values[id].kind == GM_VALUE_CONSTANT ? graph->values[id].constant : NULL;
 }
 
+bool gm_constant_number(const gm_graph *graph, gm_value_id id, double *number_out)
+{
+    const gm_tensor *tensor = gm_constant_of(graph, id);
+    if (!tensor || !tensor->data || gm_tensor_count(tensor) != 1)
+        return false;
+    *number_out = gm_get(tensor, 0);
+    return true;
+}
+
+const gm_node *gm_producer_of(const gm_graph *graph, gm_value_id id)
+{
+    const gm_value *value = gm_value_of(graph, id);
+    return id && value->kind == GM_VALUE_NODE ? &graph->nodes[value->node] : NULL;
+}
+
+bool gm_same_type_and_shape(const gm_value *a, const gm_value *b)
+{
+    return a->type == b->type && a->rank == b->rank &&
+           memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
+}
+
 bool gm_content_of(const gm_graph *graph, gm_value_id id, const gm_dim **content_out, size_t *count_out)
 {
     if (!id || !graph->values[id].content)

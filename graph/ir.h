@@ -154,6 +154,11 @@ gm_value_id gm_const_scalar(gm_graph *graph, gm_type type, double value);
 gm_value_id gm_const_ints(gm_graph *graph, const int64_t *values, size_t count); /* int64[count] */
 /* The tensor behind a constant value, or NULL. */
 const gm_tensor *gm_constant_of(const gm_graph *graph, gm_value_id id);
+/* The number of a constant of one element; false: it is none. */
+bool gm_constant_number(const gm_graph *graph, gm_value_id id, double *number_out);
+/* The node that makes a value, or NULL. */
+const gm_node *gm_producer_of(const gm_graph *graph, gm_value_id id);
+bool gm_same_type_and_shape(const gm_value *a, const gm_value *b);
 /* The (maybe symbolic) elements of an integer value of rank 0 or 1; false when they are not known. */
 bool gm_content_of(const gm_graph *graph, gm_value_id id, const gm_dim **content_out, size_t *count_out);
 

@@ -149,11 +149,6 @@ static int64_t elements(const gm_value *value)
     return count;
 }
 
-static bool same_shape(const gm_value *a, const gm_value *b)
-{
-    return a->type == b->type && a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
-}
-
 static uint32_t add_form(merger *m, backward_form form)
 {
     if (!gm_pool_grow(m->graph->pool, (void **)&m->forms, &m->form_capacity, m->form_count + 1, sizeof *m->forms))
@@ -169,7 +164,7 @@ static uint32_t form_of(merger *m, gm_value_id id)
     uint32_t unit = m->first_unit;
     if (!id || m->form[id] || !has_rows(value) || elements(value) != value->dims[0])
         return m->form[id];
-    while (unit && !same_shape(gm_value_of(m->graph, m->forms[unit].start), value))
+    while (unit && !gm_same_type_and_shape(gm_value_of(m->graph, m->forms[unit].start), value))
         unit = m->forms[unit].next_unit;
     if (!unit && (unit = add_form(m, (backward_form){.start = id, .is_unit = true, .next_unit = m->first_unit})) != 0)
         m->first_unit = unit;
@@ -184,8 +179,8 @@ static bool is_unit(const merger *m, gm_value_id id)
 
 static bool is_zero(const gm_graph *graph, gm_value_id id)
 {
-    const gm_tensor *tensor = gm_constant_of(graph, id);
-    return tensor && gm_tensor_count(tensor) == 1 && gm_get(tensor, 0) == 0;
+    double number;
+    return gm_constant_number(graph, id, &number) && number == 0;
 }
 
 /* May input `i` carry a factor per row through the node? */
@@ -242,7 +237,7 @@ static bool is_form(const merger *m, const backward_form *form, const gm_node *n
     const gm_node *known = &m->graph->nodes[form->node];
     if (known->op != node->op || form->carried != carried || known->input_count != node->input_count ||
         !gm_same_attributes(known, node) ||
-        !same_shape(gm_value_of(m->graph, known->outputs[0]), gm_value_of(m->graph, node->outputs[0])))
+        !gm_same_type_and_shape(gm_value_of(m->graph, known->outputs[0]), gm_value_of(m->graph, node->outputs[0])))
         return false;
     for (size_t i = 0; i < node->input_count; i++)
         if (input_code(m, known, carried, i) != input_code(m, node, carried, i))

@@ -325,15 +325,8 @@ static bool fold_content(gm_graph *graph, size_t index)
 
 static bool is_splat(const gm_graph *graph, gm_value_id id, double number)
 {
-    const gm_tensor *tensor = gm_constant_of(graph, id);
-    return tensor && gm_tensor_count(tensor) == 1 && gm_get(tensor, 0) == number;
-}
-
-static bool same_type_and_shape(const gm_graph *graph, gm_value_id a, gm_value_id b)
-{
-    const gm_value *x = &graph->values[a], *y = &graph->values[b];
-    return x->type == y->type && x->rank == y->rank &&
-           memcmp(x->dims, y->dims, (size_t)x->rank * sizeof x->dims[0]) == 0;
+    double value;
+    return gm_constant_number(graph, id, &value) && value == number;
 }
 
 typedef struct gm_neutral {
@@ -359,7 +352,7 @@ static gm_value_id kept_input(const gm_graph *graph, const gm_node *node)
             continue;
         if (rule->neutral_input >= 0 && !is_splat(graph, node->inputs[rule->neutral_input], rule->number))
             continue;
-        if (same_type_and_shape(graph, node->inputs[keep], node->outputs[0]))
+        if (gm_same_type_and_shape(gm_value_of(graph, node->inputs[keep]), gm_value_of(graph, node->outputs[0])))
             return node->inputs[keep];
     }
     return 0;

@@ -6,30 +6,19 @@
 
 #include <string.h>
 
-static const gm_node *producer(const gm_graph *graph, gm_value_id id, const char *op)
+static const gm_node *made_by(const gm_graph *graph, gm_value_id id, const char *op)
 {
-    const gm_value *value = gm_value_of(graph, id);
-    const gm_node *node = id && value->kind == GM_VALUE_NODE ? &graph->nodes[value->node] : NULL;
+    const gm_node *node = gm_producer_of(graph, id);
     return node && !node->dead && !node->body && strcmp(node->op->name, op) == 0 ? node : NULL;
-}
-
-/* A constant of one element, in *number_out. */
-static bool is_number(const gm_graph *graph, gm_value_id id, double *number_out)
-{
-    const gm_tensor *tensor = gm_constant_of(graph, id);
-    if (!tensor || gm_tensor_count(tensor) != 1)
-        return false;
-    *number_out = gm_get(tensor, 0);
-    return true;
 }
 
 /* x of x * s and s; s = 1 where there is no such product. */
 static gm_value_id unscaled(const gm_graph *graph, gm_value_id id, double *scale_out)
 {
-    const gm_node *mul = producer(graph, id, "Mul");
+    const gm_node *mul = made_by(graph, id, "Mul");
     *scale_out = 1.0;
     for (int i = 0; mul && i < 2; i++)
-        if (is_number(graph, mul->inputs[1 - i], scale_out))
+        if (gm_constant_number(graph, mul->inputs[1 - i], scale_out))
             return mul->inputs[i];
     *scale_out = 1.0;
     return id;
@@ -38,9 +27,9 @@ static gm_value_id unscaled(const gm_graph *graph, gm_value_id id, double *scale
 /* Where(mask, v, 0): returns its node. */
 static const gm_node *masked(const gm_graph *graph, gm_value_id id)
 {
-    const gm_node *where = producer(graph, id, "Where");
+    const gm_node *where = made_by(graph, id, "Where");
     double zero;
-    return where && is_number(graph, where->inputs[2], &zero) && zero == 0.0 ? where : NULL;
+    return where && gm_constant_number(graph, where->inputs[2], &zero) && zero == 0.0 ? where : NULL;
 }
 
 /* The mask under which the other factor of a product with value `step` lets nothing through; 0: there is none. */

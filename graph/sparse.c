@@ -27,12 +27,6 @@ static bool same_dims(const gm_dim *a, const gm_dim *b, int count)
     return count == 0 || memcmp(a, b, (size_t)count * sizeof *a) == 0;
 }
 
-static const gm_node *producer(const gm_graph *graph, gm_value_id id)
-{
-    const gm_value *value = gm_value_of(graph, id);
-    return id && value->kind == GM_VALUE_NODE ? &graph->nodes[value->node] : NULL;
-}
-
 /* GatherGrad on axis 0 whose rows are shaped as Gather's result. */
 static bool is_scatter(const gm_graph *graph, const gm_node *node, const gm_value *x)
 {
@@ -50,7 +44,7 @@ static bool is_scatter(const gm_graph *graph, const gm_node *node, const gm_valu
 static gm_status take_apart(gm_graph *graph, gm_value_id gradient, const gm_value *x, int depth, sparse_gradient *found,
                             bool *whole_out)
 {
-    const gm_node *node = producer(graph, gradient);
+    const gm_node *node = gm_producer_of(graph, gradient);
     const gm_value *value = gm_value_of(graph, gradient);
     *whole_out = false;
     if (!node || depth > MOST_TERMS || value->rank != x->rank || !same_dims(value->dims, x->dims, x->rank))

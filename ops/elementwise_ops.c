@@ -187,16 +187,6 @@ static gm_status mod_gradient(gm_gradient *g)
     return g->graph->status;
 }
 
-/* The exponent where it is a constant scalar. */
-static bool constant_exponent(const gm_gradient *g, double *exponent)
-{
-    const gm_tensor *tensor = gm_constant_of(g->graph, B);
-    if (!tensor || !tensor->data || gm_tensor_count(tensor) != 1)
-        return false;
-    *exponent = gm_get(tensor, 0);
-    return true;
-}
-
 /* c x^(c - 1), for a constant c, in the fewest operators. */
 static gm_value_id power_slope(gm_graph *graph, gm_value_id x, double c)
 {
@@ -210,7 +200,7 @@ static gm_status pow_gradient(gm_gradient *g)
 {
     gm_graph *graph = g->graph;
     double c;
-    if (g->wanted[0] && constant_exponent(g, &c)) {
+    if (g->wanted[0] && gm_constant_number(g->graph, B, &c)) {
         if (c == 1.0)
             give(g, 0, DY);
         else if (c != 0.0)

@@ -64,6 +64,18 @@ int64_t gm_lower_count(const gm_lower *lower, gm_value_id value)
     return count;
 }
 
+void gm_lower_preset(gm_lower *lower)
+{
+    for (size_t i = 0; i < lower->node->input_count; i++)
+        lower->in_want[i] = gm_layout_plain;
+    for (size_t i = 0; i < lower->node->output_count; i++) {
+        lower->out_layout[i] = gm_layout_plain;
+        lower->in_place[i] = lower->alias[i] = -1;
+    }
+    lower->scratch_bytes = 0;
+    lower->formulation = 0;
+}
+
 bool gm_lower_all_float(const gm_lower *lower)
 {
     const gm_node *node = lower->node;

@@ -83,6 +83,8 @@ typedef struct gm_lower {
     double flops; /* for the profile; 0 when not said */
 } gm_lower;
 
+/* Presets what `lower` fills: plain layouts, nothing in place, no alias, no scratch, the default formulation. */
+void gm_lower_preset(gm_lower *lower);
 /* Description of a value for lowering: concrete dims. */
 int64_t gm_lower_dim(const gm_lower *lower, gm_value_id value, int axis);
 int64_t gm_lower_count(const gm_lower *lower, gm_value_id value);

@@ -342,14 +342,7 @@ static bool run_part(const product_state *s, const gm_kernel_arguments *argument
     float *y = arguments->out[0];
     int64_t whole = s->cut == CUT_ROWS ? p->m : s->cut == CUT_COLUMNS ? p->n : p->k;
     int64_t first = whole * part / s->parts, count = whole * (part + 1) / s->parts - first;
-    gm_gemm_shape shape = {p->transpose_a,
-                           p->transpose_b,
-                           p->m,
-                           p->n,
-                           p->k,
-                           p->transpose_a ? p->m : p->k,
-                           p->transpose_b ? p->k : p->n,
-                           p->n};
+    gm_gemm_shape shape = gm_gemm_dense(p->transpose_a, p->transpose_b, p->m, p->n, p->k);
     float beta = s->has_c ? s->beta : 0.0f;
     switch (s->cut) {
     case CUT_ROWS:
@@ -438,14 +431,7 @@ static gm_status run_product(const void *state, const gm_kernel_arguments *argum
     const product_shape *p = &s->shape;
     const float *a = arguments->in[0], *b = arguments->in[1];
     float *y = arguments->out[0];
-    gm_gemm_shape shape = {p->transpose_a,
-                           p->transpose_b,
-                           p->m,
-                           p->n,
-                           p->k,
-                           p->transpose_a ? p->m : p->k,
-                           p->transpose_b ? p->k : p->n,
-                           p->n};
+    gm_gemm_shape shape = gm_gemm_dense(p->transpose_a, p->transpose_b, p->m, p->n, p->k);
     if (s->has_c)
         fill_with_c(s, arguments->in[2], y, arguments->threads);
     for (int64_t i = 0; i < p->batches; i++) {

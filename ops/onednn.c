@@ -603,6 +603,11 @@ dnnl_primitive_desc_t gm_dnnl_matmul(gm_dnnl *dnnl, const gm_md *source, const g
 }
 #endif
 
+gm_gemm_shape gm_gemm_dense(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k)
+{
+    return (gm_gemm_shape){transpose_a, transpose_b, m, n, k, transpose_a ? m : k, transpose_b ? k : n, n};
+}
+
 bool gm_dnnl_gemm(const gm_gemm_shape *s, float alpha, const float *a, const float *b, float beta, float *c)
 {
     return dnnl_sgemm(s->transpose_a ? 'T' : 'N', s->transpose_b ? 'T' : 'N', s->m, s->n, s->k, alpha, a, s->a_step, b,

@@ -79,6 +79,8 @@ typedef struct gm_gemm_shape {
     bool transpose_a, transpose_b;
     int64_t m, n, k, a_step, b_step, c_step;
 } gm_gemm_shape;
+/* Of whole matrices, whose rows lie one behind the other. */
+gm_gemm_shape gm_gemm_dense(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k);
 /* With as many OpenMP threads as the caller has set; inside a parallel region on the calling thread alone. False: refused. */
 bool gm_dnnl_gemm(const gm_gemm_shape *shape, float alpha, const float *a, const float *b, float beta, float *c);
 /* "jit:avx512_core": for tests and measurements. */

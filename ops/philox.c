@@ -3,12 +3,13 @@
  * long). */
 #include "ops/philox.h"
 
+#include "ops/vector.h"
 #include "ops/vector_math.h"
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #include <immintrin.h>
 #define AVX2_TARGET   __attribute__((target("avx2")))
-#define AVX512_TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw")))
+#define AVX512_TARGET __attribute__((target(GM_AVX512)))
 #endif
 
 #define BATCH    8           /* blocks at a time */
@@ -69,27 +70,28 @@ GM_VECTOR_INLINE void to_normal(const uint32_t words[ELEMENTS], float out[ELEMEN
     }
 }
 
+/* Elements of ELEMENTS / 4 blocks; threshold is of `keep` alone. */
+typedef void (*batch_function)(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, void *out);
+
 /* The draws of one instruction set: a batch of elements from the words of its blocks. */
 typedef struct batch_functions {
-    void (*uniform)(uint64_t key, uint64_t run, uint64_t block, float *out);
-    void (*normal)(uint64_t key, uint64_t run, uint64_t block, float *out);
-    void (*keep)(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, uint8_t *out);
+    batch_function uniform, normal, keep;
 } batch_functions;
 
 #define BATCH_FUNCTIONS(NAME, TARGET)                                                                                  \
-    TARGET static void NAME##_uniform(uint64_t key, uint64_t run, uint64_t block, float *out)                          \
+    TARGET static void NAME##_uniform(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, void *out)        \
     {                                                                                                                  \
         uint32_t words[ELEMENTS];                                                                                      \
         NAME##_words(key, run, block, words);                                                                          \
         to_uniform(words, out);                                                                                        \
     }                                                                                                                  \
-    TARGET static void NAME##_normal(uint64_t key, uint64_t run, uint64_t block, float *out)                           \
+    TARGET static void NAME##_normal(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, void *out)         \
     {                                                                                                                  \
         uint32_t words[ELEMENTS];                                                                                      \
         NAME##_words(key, run, block, words);                                                                          \
         to_normal(words, out);                                                                                         \
     }                                                                                                                  \
-    TARGET static void NAME##_keep(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, uint8_t *out)        \
+    TARGET static void NAME##_keep(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, void *out)           \
     {                                                                                                                  \
         uint32_t words[ELEMENTS];                                                                                      \
         NAME##_words(key, run, block, words);                                                                          \
@@ -161,8 +163,7 @@ BATCH_FUNCTIONS(avx512, AVX512_TARGET)
 static const batch_functions *best_batch(void)
 {
 #ifdef AVX2_TARGET
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
+    if (gm_has_avx512())
         return &avx512_batch;
     if (__builtin_cpu_supports("avx2"))
         return &avx2_batch;
@@ -172,21 +173,22 @@ static const batch_functions *best_batch(void)
 
 /* --- Draws --------------------------------------------------------------------------------------------------------- */
 
-typedef void (*batch_function)(uint64_t key, uint64_t run, uint64_t block, float *out);
-
-static void draw(batch_function batch, uint64_t key, uint64_t run, uint64_t first, size_t count, float *out)
+/* `size`: bytes of an element of the result. */
+static void draw(batch_function batch, uint64_t key, uint64_t run, uint64_t first, size_t count, int32_t threshold,
+                 size_t size, void *result)
 {
+    unsigned char *out = result;
     while (count > 0) {
         float buffer[ELEMENTS];
         size_t skip = (size_t)(first % 4), here = ELEMENTS - skip;
         here = here < count ? here : count;
         if (here == ELEMENTS) {
-            batch(key, run, first / 4, out);
+            batch(key, run, first / 4, threshold, out);
         } else {
-            batch(key, run, first / 4, buffer);
-            memcpy(out, buffer + skip, here * sizeof *out);
+            batch(key, run, first / 4, threshold, buffer);
+            memcpy(out, (unsigned char *)buffer + skip * size, here * size);
         }
-        out += here;
+        out += here * size;
         first += here;
         count -= here;
     }
@@ -209,30 +211,19 @@ void gm_uniform(uint64_t key, uint64_t run, uint64_t first, size_t count, float 
         uniform_few(key, run, first, count, out);
         return;
     }
-    draw(best_batch()->uniform, key, run, first, count, out);
+    draw(best_batch()->uniform, key, run, first, count, 0, sizeof *out, out);
 }
 
 void gm_normal(uint64_t key, uint64_t run, uint64_t first, size_t count, float *out)
 {
-    draw(best_batch()->normal, key, run, first, count, out);
+    draw(best_batch()->normal, key, run, first, count, 0, sizeof *out, out);
 }
 
 void gm_keep(uint64_t key, uint64_t run, uint64_t first, size_t count, float ratio, uint8_t *out)
 {
-    const batch_functions *batch = best_batch();
     double least = ceil((double)ratio * 0x1p24); /* a word's 24 bits must reach it; NaN keeps nothing */
     int32_t threshold = least <= 0 ? 0 : least <= 0x1p24 ? (int32_t)least : 1 << 24;
-    while (count > 0) {
-        uint8_t buffer[ELEMENTS];
-        size_t skip = (size_t)(first % 4), here = ELEMENTS - skip;
-        here = here < count ? here : count;
-        batch->keep(key, run, first / 4, threshold, here == ELEMENTS ? out : buffer);
-        if (here < ELEMENTS)
-            memcpy(out, buffer + skip, here);
-        out += here;
-        first += here;
-        count -= here;
-    }
+    draw(best_batch()->keep, key, run, first, count, threshold, sizeof *out, out);
 }
 
 double gm_uniform_at(uint64_t key, uint64_t run, uint64_t element)

@@ -328,14 +328,14 @@ static int input_vector(tile_compiler *c, size_t index)
 
 static int value_vector(tile_compiler *c, gm_value_id value)
 {
-    const gm_tensor *constant = gm_constant_of(c->graph, value);
+    double number;
     int vector = -1;
     for (size_t i = 0; i < c->map_count; i++)
         if (c->map[i].value == value)
             return c->map[i].vector;
-    if (constant && gm_tensor_count(constant) == 1) {
+    if (gm_constant_number(c->graph, value, &number)) {
         vector = new_vector(c, VECTOR_CONSTANT);
-        c->program->vectors[vector].value = (float)gm_get(constant, 0);
+        c->program->vectors[vector].value = (float)number;
     }
     for (size_t i = 0; i < c->program->input_count && vector < 0; i++)
         if (c->inputs[i] == value)
@@ -351,10 +351,9 @@ static int value_vector(tile_compiler *c, gm_value_id value)
 /* x^2, x^3, 1/x exactly and fast; other exponents by the general instruction. */
 static int compile_power(tile_compiler *c, const gm_node *node)
 {
-    const gm_tensor *exponent = gm_constant_of(c->graph, node->inputs[1]);
+    double value;
     int x = value_vector(c, node->inputs[0]);
-    if (exponent && gm_tensor_count(exponent) == 1) {
-        double value = gm_get(exponent, 0);
+    if (gm_constant_number(c->graph, node->inputs[1], &value)) {
         if (value == 1.0)
             return x;
         if (value == 2.0)

@@ -2,6 +2,7 @@
  * arithmetic is the same in all (nothing contracts to fused multiply-add), and so are the results, bit for bit. */
 #include "ops/tile.h"
 
+#include "ops/vector.h"
 #include "ops/vector_math.h"
 
 #define GM_TILE_NAME(name) base_##name
@@ -22,12 +23,6 @@
 #include "ops/tile_loops.h"
 #undef GM_TILE_NAME
 #pragma GCC pop_options
-
-static bool has_avx512(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-}
 #endif
 
 const gm_tile_loop *gm_tile_loops_base(void)
@@ -38,7 +33,7 @@ const gm_tile_loop *gm_tile_loops_base(void)
 const gm_tile_loop *gm_tile_loops(void)
 {
 #ifdef GM_TILE_HAS_AVX2
-    if (has_avx512())
+    if (gm_has_avx512())
         return avx512_loops;
     if (__builtin_cpu_supports("avx2"))
         return avx2_loops;

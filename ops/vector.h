@@ -15,4 +15,14 @@
 #define GM_VECTOR
 #endif
 
+/* For code that is compiled for an instruction set by hand: x86 with GCC. */
+#if defined(__GNUC__) && !defined(__clang__) && (defined(__x86_64__) || defined(__i386__))
+#define GM_AVX512 "avx512f,avx512vl,avx512dq,avx512bw"
+static inline int gm_has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
+#endif
+
 #endif

@@ -26,7 +26,7 @@ typedef struct gm_winograd {
 static void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a,
                      const float *b, float beta, float *c)
 {
-    gm_gemm_shape shape = {transpose_a, transpose_b, m, n, k, transpose_a ? m : k, transpose_b ? k : n, n};
+    gm_gemm_shape shape = gm_gemm_dense(transpose_a, transpose_b, m, n, k);
     gm_dnnl_gemm(&shape, 1.0f, a, b, beta, c);
 }
 

@@ -218,18 +218,6 @@ static gm_status begin_lowering(gm_plan *plan, const gm_node *node, const gm_use
 }
 
 /* What a kernel finds that says nothing about layouts: everything plain, nothing shared. */
-static void preset(gm_lowering *l)
-{
-    for (size_t i = 0; i < l->node->input_count; i++)
-        l->lower.in_want[i] = gm_layout_plain;
-    for (size_t i = 0; i < l->node->output_count; i++) {
-        l->lower.out_layout[i] = gm_layout_plain;
-        l->lower.in_place[i] = l->lower.alias[i] = -1;
-    }
-    l->lower.scratch_bytes = 0;
-    l->lower.formulation = 0;
-}
-
 /* The operator's fast kernel, in the way that measuring has found best where that is asked for. */
 static gm_status lower_fast(gm_plan *plan, gm_lowering *l)
 {
@@ -242,14 +230,14 @@ static gm_status lower_fast(gm_plan *plan, gm_lowering *l)
     GM_TRY(l->node->op->lower(&l->lower));
     if (l->lower.kernel.run || !asked)
         return GM_OK;
-    preset(l);
+    gm_lower_preset(&l->lower);
     GM_TRY(gm_tuner_choose(tuner, &l->lower, true));
     return l->node->op->lower(&l->lower);
 }
 
 static gm_status choose_kernel(gm_plan *plan, gm_lowering *l)
 {
-    preset(l);
+    gm_lower_preset(&l->lower);
     if (l->node->op->lower && !plan->reference)
         GM_TRY(lower_fast(plan, l));
     l->all_alias = true;
@@ -257,7 +245,7 @@ static gm_status choose_kernel(gm_plan *plan, gm_lowering *l)
         l->all_alias = l->all_alias && (l->lower.alias[i] >= 0 || !l->out_wanted[i]);
     if (l->lower.kernel.run || l->all_alias)
         return GM_OK;
-    preset(l);
+    gm_lower_preset(&l->lower);
     return gm_lower_reference(&l->lower);
 }
 

@@ -279,9 +279,10 @@ size_t gm_plan_profile_count(const gm_plan *plan_in)
 
 bool gm_plan_profile_entry(const gm_plan *plan, size_t index, gm_profile_entry *entry_out)
 {
-    const gm_profile_row *row = &plan->rows[index];
+    const gm_profile_row *row;
     if (index >= plan->row_count)
         return false;
+    row = &plan->rows[index];
     *entry_out = (gm_profile_entry){row->name, row->nanoseconds * 1e-6, row->calls, row->flops};
     return true;
 }

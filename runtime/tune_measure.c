@@ -98,7 +98,6 @@ static gm_status begin_way(const bench *b, int formulation, way *w)
     size_t in_count = b->lower->node->input_count, out_count = b->lower->node->output_count;
     *w = (way){.formulation = formulation, .lower = *b->lower};
     w->lower.pool = b->pool;
-    w->lower.formulation = formulation;
     w->lower.in_want = gm_pool_array(b->pool, in_count + 1, sizeof *w->lower.in_want);
     w->lower.out_layout = gm_pool_array(b->pool, out_count + 1, sizeof *w->lower.out_layout);
     w->lower.in_place = gm_pool_array(b->pool, out_count + 1, sizeof *w->lower.in_place);
@@ -107,12 +106,8 @@ static gm_status begin_way(const bench *b, int formulation, way *w)
     w->in = gm_pool_array(b->pool, in_count + 1, sizeof *w->in);
     if (!w->lower.in_want || !w->lower.out_layout || !w->lower.in_place || !w->lower.alias || !w->reorders || !w->in)
         return GM_ERROR_MEMORY;
-    for (size_t i = 0; i < in_count; i++)
-        w->lower.in_want[i] = gm_layout_plain;
-    for (size_t i = 0; i < out_count; i++) {
-        w->lower.out_layout[i] = gm_layout_plain;
-        w->lower.in_place[i] = w->lower.alias[i] = -1;
-    }
+    gm_lower_preset(&w->lower);
+    w->lower.formulation = formulation;
     return GM_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "graph/operator.h"
 #include "graph/program.h"
 #include "runtime/plan_internal.h"
+#include "tests/counting.h"
 #include "tests/lower_check.h"
 
 #define TEXT_BYTES 6000
@@ -419,43 +420,22 @@ END_TEST
 
 /* --- Failures --------------------------------------------------------------------------------------------------------- */
 
-typedef struct counter {
-    long count, fail_at; /* fail_at 0: never */
-} counter;
-
-static void *allocate(size_t bytes, void *user)
-{
-    counter *c = user;
-    return ++c->count == c->fail_at ? NULL : malloc(bytes);
-}
-
-static void release(void *memory, void *user)
-{
-    (void)user;
-    free(memory);
-}
-
 START_TEST(every_failed_allocation_is_told)
 {
     gm_status status = GM_ERROR_MEMORY;
     long failures = 0;
     while (status == GM_ERROR_MEMORY) {
-        counter counts = {0};
-        gm_context_options options;
-        gm_context *context;
+        gm_counter counts = {0};
+        gm_context *context = counted_context(&counts);
         gm_program *program;
         gm_pool *pool;
         gm_graph *graph;
-        gm_context_options_default(&options, sizeof options);
-        options.allocate = allocate;
-        options.release = release;
-        options.user = &counts;
-        ck_assert_int_eq(gm_context_create(&options, &context), GM_OK);
+        ck_assert_ptr_nonnull(context);
         program = compile(context, &cases[1], "float");
         pool = gm_pool_create(context);
         graph = bind(program, pool);
         ck_assert_int_eq(gm_graph_simplify(graph), GM_OK);
-        counts = (counter){0, ++failures};
+        counts = (gm_counter){0, ++failures};
         status = gm_graph_merge_backward(graph);
         ck_assert_msg(status == GM_OK || status == GM_ERROR_MEMORY, "%s", gm_context_message(context));
         gm_pool_destroy(pool);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "runtime/gmodel.h"
+#include "tests/counting.h"
 
 /* A small GAN on made-up numbers: convolution, batch norm, dropout, random draws, two optimizers, a buffer. */
 static const char small_gan[] =
@@ -224,36 +225,6 @@ START_TEST(checkpoint_is_a_model_that_draws_the_same_pictures)
 END_TEST
 
 /* --- Allocations ------------------------------------------------------------------------------------------------------- */
-
-typedef struct gm_counter {
-    long count, fail_at; /* fail_at 0: never */
-} gm_counter;
-
-static void *counting_allocate(size_t bytes, void *user)
-{
-    gm_counter *counter = user;
-    counter->count++;
-    return counter->count == counter->fail_at ? NULL : malloc(bytes);
-}
-
-static void counting_release(void *memory, void *user)
-{
-    (void)user;
-    free(memory);
-}
-
-static gm_context *counted_context(gm_counter *counter)
-{
-    gm_context_options options;
-    gm_context *counted = NULL;
-    gm_context_options_default(&options, sizeof options);
-    options.allocate = counting_allocate;
-    options.release = counting_release;
-    options.user = counter;
-    if (gm_context_create(&options, &counted) != GM_OK)
-        return NULL;
-    return counted;
-}
 
 START_TEST(a_step_allocates_nothing)
 {
