@@ -12,7 +12,7 @@
 #define AVX512_TARGET __attribute__((target(GM_AVX512)))
 #endif
 
-#define BATCH    8           /* blocks at a time */
+#define BATCH    16          /* blocks at a time */
 #define ELEMENTS (4 * BATCH) /* their words, one an element */
 
 #define MULTIPLY_0 0xD2511F53u
@@ -70,36 +70,38 @@ GM_VECTOR_INLINE void to_normal(const uint32_t words[ELEMENTS], float out[ELEMEN
     }
 }
 
-/* Elements of ELEMENTS / 4 blocks; threshold is of `keep` alone. */
-typedef void (*batch_function)(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, void *out);
+/* Elements of `batches` times BATCH blocks; threshold is of `keep` alone. */
+typedef void (*batch_function)(uint64_t key, uint64_t run, uint64_t block, size_t batches, int32_t threshold,
+                               void *out);
 
 /* The draws of one instruction set: a batch of elements from the words of its blocks. */
 typedef struct batch_functions {
     batch_function uniform, normal, keep;
 } batch_functions;
 
-#define BATCH_FUNCTIONS(NAME, TARGET)                                                                                  \
-    TARGET static void NAME##_uniform(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, void *out)        \
+#define DRAW_FUNCTION(NAME, TARGET, KIND, TYPE, CONVERT)                                                               \
+    TARGET static void NAME##_##KIND(uint64_t key, uint64_t run, uint64_t block, size_t batches, int32_t threshold,    \
+                                     void *out)                                                                        \
     {                                                                                                                  \
         uint32_t words[ELEMENTS];                                                                                      \
-        NAME##_words(key, run, block, words);                                                                          \
-        to_uniform(words, out);                                                                                        \
-    }                                                                                                                  \
-    TARGET static void NAME##_normal(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, void *out)         \
-    {                                                                                                                  \
-        uint32_t words[ELEMENTS];                                                                                      \
-        NAME##_words(key, run, block, words);                                                                          \
-        to_normal(words, out);                                                                                         \
-    }                                                                                                                  \
-    TARGET static void NAME##_keep(uint64_t key, uint64_t run, uint64_t block, int32_t threshold, void *out)           \
-    {                                                                                                                  \
-        uint32_t words[ELEMENTS];                                                                                      \
-        NAME##_words(key, run, block, words);                                                                          \
-        to_keep(words, threshold, out);                                                                                \
-    }                                                                                                                  \
-    static const batch_functions NAME##_batch = {NAME##_uniform, NAME##_normal, NAME##_keep};
+        for (TYPE *to = out; batches-- > 0; block += BATCH, to += ELEMENTS) {                                          \
+            NAME##_words(key, run, block, words);                                                                      \
+            CONVERT;                                                                                                   \
+        }                                                                                                              \
+    }
+#define UNIFORM_FUNCTION(NAME, TARGET) DRAW_FUNCTION(NAME, TARGET, uniform, float, to_uniform(words, to))
+#define NORMAL_FUNCTION(NAME, TARGET)  DRAW_FUNCTION(NAME, TARGET, normal, float, to_normal(words, to))
+#define KEEP_FUNCTION(NAME, TARGET)    DRAW_FUNCTION(NAME, TARGET, keep, uint8_t, to_keep(words, threshold, to))
 
-BATCH_FUNCTIONS(base, )
+#define BATCH_OF(NAME)                                                                                                 \
+    {                                                                                                                  \
+        NAME##_uniform, NAME##_normal, NAME##_keep                                                                     \
+    }
+
+UNIFORM_FUNCTION(base, )
+NORMAL_FUNCTION(base, )
+KEEP_FUNCTION(base, )
+static const batch_functions base_batch = BATCH_OF(base);
 
 #ifdef AVX2_TARGET
 /* Four blocks: a vector holds one word of each in the low halves of its 64-bit lanes; high halves are never read. */
@@ -132,32 +134,73 @@ AVX2_TARGET static void avx2_words(uint64_t key, uint64_t run, uint64_t block, u
         avx2_blocks(key, run, block + (uint64_t)i, out + 4 * i);
 }
 
-BATCH_FUNCTIONS(avx2, AVX2_TARGET)
+UNIFORM_FUNCTION(avx2, AVX2_TARGET)
+NORMAL_FUNCTION(avx2, AVX2_TARGET)
+KEEP_FUNCTION(avx2, AVX2_TARGET)
+static const batch_functions avx2_batch = BATCH_OF(avx2);
 
-/* Eight blocks the same way. */
-AVX512_TARGET static void avx512_words(uint64_t key, uint64_t run, uint64_t block, uint32_t out[ELEMENTS])
+enum { CHAINS = BATCH / 8 };
+
+/* Sixteen blocks the same way, as two chains of eight: one computes while the other waits for its product. */
+AVX512_TARGET static inline void avx512_blocks(uint64_t key, uint64_t run, uint64_t block, __m512i out[2 * CHAINS])
 {
     const __m512i m0 = _mm512_set1_epi64(MULTIPLY_0), m2 = _mm512_set1_epi64(MULTIPLY_2);
+    __m512i c0[CHAINS], c1[CHAINS], c2[CHAINS], c3[CHAINS];
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-    __m512i c0 = _mm512_add_epi64(_mm512_set1_epi64((long long)block), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
-    __m512i c1 = _mm512_srli_epi64(c0, 32);
-    __m512i c2 = _mm512_set1_epi64((long long)run), c3 = _mm512_srli_epi64(c2, 32);
-    for (int round = 0; round < 10; round++, k0 += WEYL_0, k1 += WEYL_1) {
-        __m512i a = _mm512_mul_epu32(c0, m0), b = _mm512_mul_epu32(c2, m2);
-        c0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(b, 32), c1, _mm512_set1_epi64(k0), 0x96); /* exclusive or */
-        c2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(a, 32), c3, _mm512_set1_epi64(k1), 0x96);
-        c1 = b;
-        c3 = a;
+    for (int i = 0; i < CHAINS; i++) {
+        c0[i] =
+            _mm512_add_epi64(_mm512_set1_epi64((long long)block + 8 * i), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+        c1[i] = _mm512_srli_epi64(c0[i], 32);
+        c2[i] = _mm512_set1_epi64((long long)run);
+        c3[i] = _mm512_srli_epi64(c2[i], 32);
     }
-    c0 = _mm512_mask_blend_epi32(0xAAAA, c0, _mm512_slli_epi64(c1, 32));
-    c2 = _mm512_mask_blend_epi32(0xAAAA, c2, _mm512_slli_epi64(c3, 32));
-    c1 = _mm512_unpacklo_epi64(c0, c2); /* even blocks */
-    c3 = _mm512_unpackhi_epi64(c0, c2); /* odd blocks */
-    _mm512_storeu_si512(out, _mm512_permutex2var_epi64(c1, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), c3));
-    _mm512_storeu_si512(out + 16, _mm512_permutex2var_epi64(c1, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), c3));
+    for (int round = 0; round < 10; round++, k0 += WEYL_0, k1 += WEYL_1) {
+        const __m512i wide_k0 = _mm512_set1_epi64(k0), wide_k1 = _mm512_set1_epi64(k1);
+#pragma GCC unroll 2
+        for (int i = 0; i < CHAINS; i++) {
+            __m512i a = _mm512_mul_epu32(c0[i], m0), b = _mm512_mul_epu32(c2[i], m2);
+            c0[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(b, 32), c1[i], wide_k0, 0x96); /* exclusive or */
+            c2[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(a, 32), c3[i], wide_k1, 0x96);
+            c1[i] = b;
+            c3[i] = a;
+        }
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < CHAINS; i++) {
+        __m512i first = _mm512_mask_blend_epi32(0xAAAA, c0[i], _mm512_slli_epi64(c1[i], 32));
+        __m512i second = _mm512_mask_blend_epi32(0xAAAA, c2[i], _mm512_slli_epi64(c3[i], 32));
+        __m512i even = _mm512_unpacklo_epi64(first, second), odd = _mm512_unpackhi_epi64(first, second); /* blocks */
+        out[2 * i] = _mm512_permutex2var_epi64(even, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), odd);
+        out[2 * i + 1] = _mm512_permutex2var_epi64(even, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), odd);
+    }
 }
 
-BATCH_FUNCTIONS(avx512, AVX512_TARGET)
+AVX512_TARGET static void avx512_words(uint64_t key, uint64_t run, uint64_t block, uint32_t out[ELEMENTS])
+{
+    __m512i words[2 * CHAINS];
+    avx512_blocks(key, run, block, words);
+    for (int i = 0; i < 2 * CHAINS; i++)
+        _mm512_storeu_si512(out + 16 * i, words[i]);
+}
+
+AVX512_TARGET static void avx512_keep(uint64_t key, uint64_t run, uint64_t block, size_t batches, int32_t threshold,
+                                      void *out)
+{
+    const __m512i least = _mm512_set1_epi32(threshold);
+    for (__m128i *to = out; batches-- > 0; block += BATCH, to += 2 * CHAINS) {
+        __m512i words[2 * CHAINS];
+        avx512_blocks(key, run, block, words);
+#pragma GCC unroll 4
+        for (int i = 0; i < 2 * CHAINS; i++) {
+            __mmask16 kept = _mm512_cmpge_epi32_mask(_mm512_srli_epi32(words[i], 8), least);
+            _mm_storeu_si128(to + i, _mm_maskz_set1_epi8(kept, 1));
+        }
+    }
+}
+
+UNIFORM_FUNCTION(avx512, AVX512_TARGET)
+NORMAL_FUNCTION(avx512, AVX512_TARGET)
+static const batch_functions avx512_batch = BATCH_OF(avx512);
 #endif
 
 static const batch_functions *best_batch(void)
@@ -180,12 +223,12 @@ static void draw(batch_function batch, uint64_t key, uint64_t run, uint64_t firs
     unsigned char *out = result;
     while (count > 0) {
         float buffer[ELEMENTS];
-        size_t skip = (size_t)(first % 4), here = ELEMENTS - skip;
-        here = here < count ? here : count;
-        if (here == ELEMENTS) {
-            batch(key, run, first / 4, threshold, out);
+        size_t skip = (size_t)(first % 4), here = count / ELEMENTS * ELEMENTS;
+        if (skip == 0 && here > 0) {
+            batch(key, run, first / 4, here / ELEMENTS, threshold, out);
         } else {
-            batch(key, run, first / 4, threshold, buffer);
+            here = ELEMENTS - skip < count ? ELEMENTS - skip : count;
+            batch(key, run, first / 4, 1, threshold, buffer);
             memcpy(out, (unsigned char *)buffer + skip * size, here * size);
         }
         out += here * size;
