@@ -11,17 +11,6 @@ typedef struct affine { /* of one normalization, by channel */
     double *factor, *mean, *bias;
 } affine;
 
-static size_t count_uses(const gm_graph *graph, gm_value_id id)
-{
-    size_t uses = 0;
-    for (size_t n = 0; n < graph->node_count; n++)
-        for (size_t i = 0; i < graph->nodes[n].input_count && !graph->nodes[n].dead; i++)
-            uses += graph->nodes[n].inputs[i] == id;
-    for (size_t i = 0; i < graph->output_count; i++)
-        uses += graph->outputs[i].value == id;
-    return uses;
-}
-
 /* False: not all of it is constant. */
 static bool read_affine(gm_graph *graph, const gm_node *norm, affine *a)
 {
@@ -97,7 +86,7 @@ static bool fold(gm_graph *graph, gm_node *norm)
     const gm_tensor *old;
     affine a;
     int axis;
-    if (gm_value_of(graph, x)->kind != GM_VALUE_NODE || count_uses(graph, x) != 1)
+    if (gm_value_of(graph, x)->kind != GM_VALUE_NODE || gm_use_count(graph, x) != 1)
         return false;
     node = &graph->nodes[gm_value_of(graph, x)->node];
     axis = channel_axis(graph, node);

@@ -267,6 +267,25 @@ const gm_node *gm_producer_of(const gm_graph *graph, gm_value_id id)
     return id && value->kind == GM_VALUE_NODE ? &graph->nodes[value->node] : NULL;
 }
 
+const gm_node *gm_made_by(const gm_graph *graph, gm_value_id id, const char *op)
+{
+    const gm_node *node = gm_producer_of(graph, id);
+    return node && !node->dead && !node->body && strcmp(node->op->name, op) == 0 ? node : NULL;
+}
+
+size_t gm_use_count(const gm_graph *graph, gm_value_id id)
+{
+    size_t uses = 0;
+    for (size_t n = 0; n < graph->node_count; n++)
+        for (size_t i = 0; i < graph->nodes[n].input_count && !graph->nodes[n].dead; i++)
+            uses += graph->nodes[n].inputs[i] == id;
+    for (size_t i = 0; i < graph->output_count; i++)
+        uses += graph->outputs[i].value == id;
+    for (size_t i = 0; i < graph->assign_count; i++)
+        uses += graph->assigns[i].value == id;
+    return uses;
+}
+
 bool gm_same_type_and_shape(const gm_value *a, const gm_value *b)
 {
     return a->type == b->type && a->rank == b->rank &&

@@ -158,6 +158,10 @@ const gm_tensor *gm_constant_of(const gm_graph *graph, gm_value_id id);
 bool gm_constant_number(const gm_graph *graph, gm_value_id id, double *number_out);
 /* The node that makes a value, or NULL. */
 const gm_node *gm_producer_of(const gm_graph *graph, gm_value_id id);
+/* The same, or NULL where it is not of the operator of this name. */
+const gm_node *gm_made_by(const gm_graph *graph, gm_value_id id, const char *op);
+/* How often nodes read a value, and outputs and assigns of the graph. */
+size_t gm_use_count(const gm_graph *graph, gm_value_id id);
 bool gm_same_type_and_shape(const gm_value *a, const gm_value *b);
 /* The (maybe symbolic) elements of an integer value of rank 0 or 1; false when they are not known. */
 bool gm_content_of(const gm_graph *graph, gm_value_id id, const gm_dim **content_out, size_t *count_out);
@@ -217,6 +221,8 @@ gm_status gm_graph_merge_backward(gm_graph *graph);
 gm_status gm_graph_sparsify(gm_graph *graph, const bool *keep);
 /* gradients of a rectifier before Dropout take the sign of what Dropout kept (graph/share_signs.c) */
 gm_status gm_graph_share_signs(gm_graph *graph);
+/* gradients of a rectifier behind batch normalization are taken inside its gradient (graph/gate_norm.c) */
+gm_status gm_graph_gate_normalization(gm_graph *graph);
 /* elementwise chains become gmodel.Fused nodes; shapes must be known */
 gm_status gm_graph_fuse(gm_graph *graph);
 void gm_graph_replace(gm_graph *graph, gm_value_id old_value, gm_value_id new_value); /* in all uses */

@@ -6,16 +6,10 @@
 
 #include <string.h>
 
-static const gm_node *made_by(const gm_graph *graph, gm_value_id id, const char *op)
-{
-    const gm_node *node = gm_producer_of(graph, id);
-    return node && !node->dead && !node->body && strcmp(node->op->name, op) == 0 ? node : NULL;
-}
-
 /* x of x * s and s; s = 1 where there is no such product. */
 static gm_value_id unscaled(const gm_graph *graph, gm_value_id id, double *scale_out)
 {
-    const gm_node *mul = made_by(graph, id, "Mul");
+    const gm_node *mul = gm_made_by(graph, id, "Mul");
     *scale_out = 1.0;
     for (int i = 0; mul && i < 2; i++)
         if (gm_constant_number(graph, mul->inputs[1 - i], scale_out))
@@ -27,7 +21,7 @@ static gm_value_id unscaled(const gm_graph *graph, gm_value_id id, double *scale
 /* Where(mask, v, 0): returns its node. */
 static const gm_node *masked(const gm_graph *graph, gm_value_id id)
 {
-    const gm_node *where = made_by(graph, id, "Where");
+    const gm_node *where = gm_made_by(graph, id, "Where");
     double zero;
     return where && gm_constant_number(graph, where->inputs[2], &zero) && zero == 0.0 ? where : NULL;
 }

@@ -3,8 +3,10 @@
  *
  *   BatchNormalization           X [N, C, ...], scale, B, mean, var [C] -> Y = (X - mean) * scale / sqrt(var + epsilon) + B
  *   BatchNormalizationTraining   X, scale, B -> Y, mean [C], var [C] (of the batch, biased); Y as above with these
- *   BatchNormalizationGrad       X, scale, mean, var, dY -> dX, dscale, dB
+ *   BatchNormalizationGrad       X, scale, mean, var, dY, gate? -> dX, dscale, dB
  *
+ * gate: the result of a rectifier that follows, whose gradient is taken on the way: dY counts `slope` times where gate is
+ * not positive (graph/gate_norm.c). *
  * In training mode BatchNormalization becomes BatchNormalizationTraining and the blending of running statistics. */
 #include "ops/norm.h"
 
@@ -54,10 +56,11 @@ static gm_status infer_training(gm_graph *graph, gm_node *node)
 
 static gm_status infer_grad(gm_graph *graph, gm_node *node)
 {
-    const gm_value *x = gm_value_of(graph, node->inputs[0]), *dy = gm_value_of(graph, node->inputs[4]);
+    const gm_value *x = gm_value_of(graph, node->inputs[0]);
     GM_TRY(check_channels(graph, node, 1, 3));
-    if (x->rank != dy->rank || memcmp(x->dims, dy->dims, (size_t)x->rank * sizeof x->dims[0]) != 0)
-        return gm_node_fail(graph, node, "X and dY have different shapes");
+    for (size_t i = 4; i < node->input_count; i++)
+        if (node->inputs[i] && !gm_same_type_and_shape(x, gm_value_of(graph, node->inputs[i])))
+            return gm_node_fail(graph, node, "X and %s have different shapes", i == 4 ? "dY" : "gate");
     gm_set_output_like(graph, node, 0, node->inputs[0]);
     gm_set_output_like(graph, node, 1, node->inputs[1]);
     gm_set_output_like(graph, node, 2, node->inputs[1]);
@@ -225,6 +228,11 @@ static gm_status training_gradient(gm_gradient *g)
     return g->graph->status;
 }
 
+static bool has_gate(const gm_node *node)
+{
+    return node->input_count > 5 && node->inputs[5];
+}
+
 /* Second order. With h = (x - mean) r, a = scale r, p = sum dY h, b = sum dY, the node computes
  *   dX = a (dY - b / M - h p / M), dscale = p, dB = b
  * as a function of five independent inputs. For gradients V, u, w by its outputs, A1 = sum V, A2 = sum V h:
@@ -237,11 +245,16 @@ static gm_status grad_gradient(gm_gradient *g)
 {
     const gm_node *node = g->node;
     gm_value_id x = node->inputs[0], scale = node->inputs[1], dy = node->inputs[4];
-    gm_value_id V = g->dy[0], u = g->dy[1], w = g->dy[2];
+    gm_value_id V = g->dy[0], u = g->dy[1], w = g->dy[2], step = 0;
     channel_math m = channel_math_of(g->graph, x);
     gm_value_id r = inverse_deviation(&m, node->inputs[3], gm_node_float(node, "epsilon", 1e-5));
     gm_value_id centred = sub(&m, x, wide(&m, node->inputs[2])), h = mul(&m, centred, wide(&m, r));
     gm_value_id a = mul(&m, scale, r), by_dy = 0, by_h = 0, k = 0, factor = u, by_r;
+    if (has_gate(node)) {
+        step = gm_emit1_with(g->graph, "gmodel.Step", node->inputs[5],
+                             gm_attribute_float("slope", gm_node_float(node, "slope", 0.0)));
+        dy = mul(&m, dy, step);
+    }
     if (V) {
         gm_value_id a1 = sum(&m, V), a2 = sum(&m, mul(&m, V, h)), p = sum(&m, mul(&m, dy, h)), b = sum(&m, dy);
         gm_value_id mean1 = mean_of_sum(&m, a1), mean2 = mean_of_sum(&m, a2);
@@ -258,7 +271,7 @@ static gm_status grad_gradient(gm_gradient *g)
     if (factor)
         by_h = add(&m, by_h, mul(&m, dy, wide(&m, factor)));
     if (g->wanted[4])
-        g->dx[4] = by_dy;
+        g->dx[4] = by_dy && step ? mul(&m, by_dy, step) : by_dy;
     if (!by_h)
         return g->graph->status;
     by_r = sum(&m, mul(&m, by_h, centred));
@@ -339,10 +352,17 @@ static gm_status training_reference(const gm_compute *compute)
     return GM_OK;
 }
 
+/* dY as it counts. */
+static double gated(const gm_compute *compute, const gm_tensor *gate, double slope, int64_t at)
+{
+    double dy = gm_get(&compute->in[4], at);
+    return gate && !(gm_get(gate, at) > 0.0) ? dy * slope : dy;
+}
+
 static gm_status grad_reference(const gm_compute *compute)
 {
-    const gm_tensor *x = &compute->in[0], *dy = &compute->in[4], *out = compute->out;
-    double epsilon = gm_node_float(compute->node, "epsilon", 1e-5);
+    const gm_tensor *x = &compute->in[0], *out = compute->out, *gate = has_gate(compute->node) ? &compute->in[5] : NULL;
+    double epsilon = gm_node_float(compute->node, "epsilon", 1e-5), slope = gm_node_float(compute->node, "slope", 0.0);
     size_t outputs = compute->node->output_count;
     plain_shape s = plain_shape_of(x);
     int64_t count = s.batch * s.positions;
@@ -350,14 +370,14 @@ static gm_status grad_reference(const gm_compute *compute)
         double mean = gm_get(&compute->in[2], c), r = 1.0 / sqrt(gm_get(&compute->in[3], c) + epsilon);
         double a = gm_get(&compute->in[1], c) * r, b = 0.0, p = 0.0;
         for (int64_t i = 0; i < count; i++) {
-            double d = gm_get(dy, element(&s, c, i));
+            double d = gated(compute, gate, slope, element(&s, c, i));
             b += d;
             p += d * (gm_get(x, element(&s, c, i)) - mean) * r;
         }
         for (int64_t i = 0; out[0].data && i < count; i++) {
             int64_t at = element(&s, c, i);
             double h = (gm_get(x, at) - mean) * r;
-            gm_set(&out[0], at, a * (gm_get(dy, at) - b / (double)count - h * p / (double)count));
+            gm_set(&out[0], at, a * (gated(compute, gate, slope, at) - b / (double)count - h * p / (double)count));
         }
         if (outputs > 1 && out[1].data)
             gm_set(&out[1], c, p);
@@ -373,6 +393,11 @@ static const gm_attribute_schema attributes[] = {
     {.name = "epsilon", .kind = GM_ATTRIBUTE_FLOAT, .presence = GM_DEFAULT, .f = 1e-5},
     {.name = "momentum", .kind = GM_ATTRIBUTE_FLOAT, .presence = GM_DEFAULT, .f = 0.9},
     {.name = "training_mode", .kind = GM_ATTRIBUTE_INT}, /* not given: as the graph */
+};
+
+static const gm_attribute_schema grad_attributes[] = {
+    {.name = "epsilon", .kind = GM_ATTRIBUTE_FLOAT, .presence = GM_DEFAULT, .f = 1e-5},
+    {.name = "slope", .kind = GM_ATTRIBUTE_FLOAT, .presence = GM_DEFAULT, .f = 0.0},
 };
 
 static const gm_older older[] = {
@@ -426,11 +451,11 @@ const gm_operator gm_op_batch_normalization_grad = {
     .domain = "gmodel",
     .name = "BatchNormalizationGrad",
     .since = 1,
-    .inputs = "X scale mean var dY",
+    .inputs = "X scale mean var dY gate?",
     .outputs = "dX dscale dB",
     .types = GM_TYPES_FLOATING,
-    .attributes = attributes,
-    .attribute_count = 1,
+    .attributes = grad_attributes,
+    .attribute_count = GM_COUNT(grad_attributes),
     .infer = infer_grad,
     .gradient = grad_gradient,
     .reference = grad_reference,

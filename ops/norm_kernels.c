@@ -30,6 +30,8 @@ typedef struct norm_shape {
 typedef struct norm_state {
     norm_shape shape;
     double epsilon;
+    bool gated; /* BatchNormalizationGrad: by in[5] */
+    float slope;
 } norm_state;
 
 static norm_shape norm_shape_of(const gm_value *x, int64_t block)
@@ -48,18 +50,35 @@ static norm_shape norm_shape_of(const gm_value *x, int64_t block)
 
 /* --- Sums over one task ------------------------------------------------------------------------------------------- */
 
-/* Adds, lane by lane over `rows` rows `step` apart: first += a, second += a * (b - shift), where for statistics a is
- * x - shift and b is x. */
-static inline __attribute__((always_inline)) void add_rows(const float *x, const float *dy, const float *shift,
-                                                           int64_t rows, int64_t step, int64_t lanes, double *first,
-                                                           double *second)
+/* What is added up: x alone, or dy and its products with x; dy counts `slope` times where gate is not positive. */
+typedef struct summand {
+    const float *x, *dy, *gate; /* dy and gate may be NULL */
+    float slope;
+} summand;
+
+static inline __attribute__((always_inline)) float passed(float dy, float gate, float slope)
+{
+    return dy * (gate > 0.0f ? 1.0f : slope);
+}
+
+static summand summand_at(const summand *s, int64_t at)
+{
+    return (summand){s->x + at, s->dy ? s->dy + at : NULL, s->gate ? s->gate + at : NULL, s->slope};
+}
+
+/* Adds, lane by lane over `rows` rows `step` apart: first += a, second += a * (x - shift), where for statistics a is
+ * x - shift and else dy. */
+static inline __attribute__((always_inline)) void add_rows(const float *x, const float *dy, const float *gate,
+                                                           float slope, const float *shift, int64_t rows, int64_t step,
+                                                           int64_t lanes, double *first, double *second)
 {
     for (int64_t start = 0; start < rows; start += RUN) {
         int64_t end = rows - start < RUN ? rows : start + RUN;
         float s1[LANES] = {0}, s2[LANES] = {0};
         for (int64_t r = start; r < end; r++)
             for (int64_t l = 0; l < lanes; l++) {
-                float centred = x[r * step + l] - shift[l], a = dy ? dy[r * step + l] : centred;
+                int64_t i = r * step + l;
+                float centred = x[i] - shift[l], a = gate ? passed(dy[i], gate[i], slope) : dy ? dy[i] : centred;
                 s1[l] += a;
                 s2[l] += a * centred;
             }
@@ -70,45 +89,52 @@ static inline __attribute__((always_inline)) void add_rows(const float *x, const
     }
 }
 
-GM_VECTOR static void add_rows_16(const float *x, const float *dy, const float *shift, int64_t rows, int64_t step,
-                                  double *first, double *second)
+static inline __attribute__((always_inline)) void add_rows_of(const summand *s, const float *shift, int64_t rows,
+                                                              int64_t step, int64_t lanes, double *first,
+                                                              double *second)
 {
-    if (dy)
-        add_rows(x, dy, shift, rows, step, 16, first, second);
+    if (s->gate)
+        add_rows(s->x, s->dy, s->gate, s->slope, shift, rows, step, lanes, first, second);
+    else if (s->dy)
+        add_rows(s->x, s->dy, NULL, 0, shift, rows, step, lanes, first, second);
     else
-        add_rows(x, NULL, shift, rows, step, 16, first, second);
+        add_rows(s->x, NULL, NULL, 0, shift, rows, step, lanes, first, second);
 }
 
-GM_VECTOR static void add_rows_64(const float *x, const float *dy, const float *shift, int64_t rows, int64_t step,
-                                  double *first, double *second)
+GM_VECTOR static void add_rows_16(const summand *s, const float *shift, int64_t rows, int64_t step, double *first,
+                                  double *second)
 {
-    if (dy)
-        add_rows(x, dy, shift, rows, step, LANES, first, second);
-    else
-        add_rows(x, NULL, shift, rows, step, LANES, first, second);
+    add_rows_of(s, shift, rows, step, 16, first, second);
 }
 
-GM_VECTOR static void add_rows_any(const float *x, const float *dy, const float *shift, int64_t rows, int64_t step,
-                                   int64_t lanes, double *first, double *second)
+GM_VECTOR static void add_rows_64(const summand *s, const float *shift, int64_t rows, int64_t step, double *first,
+                                  double *second)
+{
+    add_rows_of(s, shift, rows, step, LANES, first, second);
+}
+
+GM_VECTOR static void add_rows_any(const summand *s, const float *shift, int64_t rows, int64_t step, int64_t lanes,
+                                   double *first, double *second)
 {
     if (lanes == 16)
-        add_rows_16(x, dy, shift, rows, step, first, second);
+        add_rows_16(s, shift, rows, step, first, second);
     else if (lanes == LANES)
-        add_rows_64(x, dy, shift, rows, step, first, second);
+        add_rows_64(s, shift, rows, step, first, second);
     else
-        add_rows(x, dy, shift, rows, step, lanes, first, second);
+        add_rows_of(s, shift, rows, step, lanes, first, second);
 }
 
 /* One channel whose `count` values lie side by side: 16 of them are taken as lanes. */
-static void add_line(const float *x, const float *dy, float shift, int64_t count, double *first, double *second)
+static void add_line(const summand *s, float shift, int64_t count, double *first, double *second)
 {
     double s1[16] = {0}, s2[16] = {0};
     float shifts[16];
     int64_t rows = count / 16;
+    summand rest = summand_at(s, rows * 16);
     for (int l = 0; l < 16; l++)
         shifts[l] = shift;
-    add_rows_16(x, dy, shifts, rows, 16, s1, s2);
-    add_rows_any(x + rows * 16, dy ? dy + rows * 16 : NULL, shifts, 1, 16, count - rows * 16, s1, s2);
+    add_rows_16(s, shifts, rows, 16, s1, s2);
+    add_rows_any(&rest, shifts, 1, 16, count - rows * 16, s1, s2);
     for (int l = 0; l < 16; l++) {
         *first += s1[l];
         *second += s2[l];
@@ -117,8 +143,7 @@ static void add_line(const float *x, const float *dy, float shift, int64_t count
 
 /* Task (slice, group, piece of its lanes) -> sums[slice][0 or 1][channel]. Slices come first, so that a thread reads the
  * examples that it wrote itself in the layer before. */
-static void add_task(const norm_shape *s, int64_t task, const float *x, const float *dy, const float *shift,
-                     double *sums)
+static void add_task(const norm_shape *s, int64_t task, const summand *of, const float *shift, double *sums)
 {
     int64_t piece = task % s->lane_groups, group = task / s->lane_groups % s->groups,
             slice = task / s->lane_groups / s->groups;
@@ -129,16 +154,16 @@ static void add_task(const norm_shape *s, int64_t task, const float *x, const fl
     memset(first, 0, (size_t)lanes * sizeof *first);
     memset(second, 0, (size_t)lanes * sizeof *second);
     if (s->positions == 1) { /* the rows of the slice lie at one distance */
-        int64_t at = from * s->channels + channel;
-        add_rows_any(x + at, dy ? dy + at : NULL, shift + channel, to - from, s->channels, lanes, first, second);
+        summand start = summand_at(of, from * s->channels + channel);
+        add_rows_any(&start, shift + channel, to - from, s->channels, lanes, first, second);
         return;
     }
     for (int64_t n = from; n < to; n++) {
-        int64_t at = (n * s->groups + group) * s->positions * s->block + lane;
+        summand start = summand_at(of, (n * s->groups + group) * s->positions * s->block + lane);
         if (s->block == 1)
-            add_line(x + at, dy ? dy + at : NULL, shift[channel], s->positions, first, second);
+            add_line(&start, shift[channel], s->positions, first, second);
         else
-            add_rows_any(x + at, dy ? dy + at : NULL, shift + channel, s->positions, s->block, lanes, first, second);
+            add_rows_any(&start, shift + channel, s->positions, s->block, lanes, first, second);
     }
 }
 
@@ -149,14 +174,14 @@ GM_VECTOR static void add_doubles(const double *from, double *to, int64_t count)
 }
 
 /* sums[0][0 .. 2 * channels): totals over all slices. */
-static void add_all(const norm_shape *s, const float *x, const float *dy, const float *shift, double *sums, int threads)
+static void add_all(const norm_shape *s, const summand *of, const float *shift, double *sums, int threads)
 {
     int64_t tasks = s->groups * s->lane_groups * s->slices, parts = (2 * s->channels + PART - 1) / PART;
 #pragma omp parallel num_threads(threads) if (s->parallel)
     {
 #pragma omp for schedule(static)
         for (int64_t task = 0; task < tasks; task++)
-            add_task(s, task, x, dy, shift, sums);
+            add_task(s, task, of, shift, sums);
 #pragma omp for schedule(static)
         for (int64_t part = 0; part < parts; part++) {
             int64_t first = part * PART, count = 2 * s->channels - first < PART ? 2 * s->channels - first : PART;
@@ -216,20 +241,31 @@ static void normalize(const norm_shape *s, const float *x, float *y, const float
 }
 
 /* dx = a dy - p - (x - mean) q */
-GM_VECTOR static void gradient_row(const float *x, const float *dy, float *dx, const float *mean, const float *a,
-                                   const float *p, const float *q, int64_t rows, int64_t lanes)
+static inline __attribute__((always_inline)) void gradient_of(const float *x, const float *dy, const float *gate,
+                                                              float slope, float *dx, const float *mean, const float *a,
+                                                              const float *p, const float *q, int64_t rows,
+                                                              int64_t lanes)
 {
     if (lanes == 1) {
         float mean0 = mean[0], a0 = a[0], p0 = p[0], q0 = q[0];
         for (int64_t i = 0; i < rows; i++)
-            dx[i] = a0 * dy[i] - p0 - (x[i] - mean0) * q0;
+            dx[i] = a0 * (gate ? passed(dy[i], gate[i], slope) : dy[i]) - p0 - (x[i] - mean0) * q0;
         return;
     }
     for (int64_t r = 0; r < rows; r++)
         for (int64_t l = 0; l < lanes; l++) {
             int64_t i = r * lanes + l;
-            dx[i] = a[l] * dy[i] - p[l] - (x[i] - mean[l]) * q[l];
+            dx[i] = a[l] * (gate ? passed(dy[i], gate[i], slope) : dy[i]) - p[l] - (x[i] - mean[l]) * q[l];
         }
+}
+
+GM_VECTOR static void gradient_row(const summand *s, float *dx, const float *mean, const float *a, const float *p,
+                                   const float *q, int64_t rows, int64_t lanes)
+{
+    if (s->gate)
+        gradient_of(s->x, s->dy, s->gate, s->slope, dx, mean, a, p, q, rows, lanes);
+    else
+        gradient_of(s->x, s->dy, NULL, 0, dx, mean, a, p, q, rows, lanes);
 }
 
 /* --- Kernels ------------------------------------------------------------------------------------------------------ */
@@ -256,7 +292,7 @@ static gm_status run_training(const void *state_pointer, const gm_kernel_argumen
     float *shift = (float *)(sums + s->slices * 2 * s->channels), *mean = shift + s->channels, *a = mean + s->channels;
     float *mean_out = arguments->out[1], *var_out = arguments->out[2];
     choose_shift(s, x, shift, arguments->threads);
-    add_all(s, x, NULL, shift, sums, arguments->threads);
+    add_all(s, &(summand){.x = x}, shift, sums, arguments->threads);
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->channels > PART)
     for (int64_t c = 0; c < s->channels; c++) {
         double offset = sums[c] / count, var = sums[s->channels + c] / count - offset * offset;
@@ -278,13 +314,13 @@ static gm_status run_grad(const void *state_pointer, const gm_kernel_arguments *
 {
     const norm_state *state = state_pointer;
     const norm_shape *s = &state->shape;
-    const float *x = arguments->in[0], *scale = arguments->in[1], *mean = arguments->in[2], *var = arguments->in[3];
-    const float *dy = arguments->in[4];
+    const float *scale = arguments->in[1], *mean = arguments->in[2], *var = arguments->in[3];
+    const summand of = {arguments->in[0], arguments->in[4], state->gated ? arguments->in[5] : NULL, state->slope};
     double *sums = arguments->scratch, count = (double)(s->batch * s->positions);
     float *a = (float *)(sums + s->slices * 2 * s->channels), *p = a + s->channels, *q = p + s->channels;
     float *dx = arguments->out[0], *dscale = arguments->out[1], *db = arguments->out[2];
     int64_t row = s->positions * s->block;
-    add_all(s, x, dy, mean, sums, arguments->threads);
+    add_all(s, &of, mean, sums, arguments->threads);
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->channels > PART)
     for (int64_t c = 0; c < s->channels; c++) {
         double r = 1.0 / sqrt((double)var[c] + state->epsilon), total = sums[c], correlated = sums[s->channels + c];
@@ -301,8 +337,9 @@ static gm_status run_grad(const void *state_pointer, const gm_kernel_arguments *
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->parallel)
     for (int64_t i = 0; i < s->batch * s->groups; i++) {
         int64_t channel = i % s->groups * s->block;
-        gradient_row(x + i * row, dy + i * row, dx + i * row, mean + channel, a + channel, p + channel, q + channel,
-                     s->positions, s->block);
+        summand start = summand_at(&of, i * row);
+        gradient_row(&start, dx + i * row, mean + channel, a + channel, p + channel, q + channel, s->positions,
+                     s->block);
     }
     return GM_OK;
 }
@@ -325,6 +362,8 @@ static gm_status lower_norm(gm_lower *lower, gm_status (*run)(const void *, cons
     if (state->shape.positions < 1)
         return GM_OK;
     state->epsilon = gm_node_float(lower->node, "epsilon", 1e-5);
+    state->gated = lower->node->input_count > 5 && lower->node->inputs[5];
+    state->slope = (float)gm_node_float(lower->node, "slope", 0.0);
     lower->in_want[0] = lower->out_layout[0] = layout;
     lower->scratch_bytes = (size_t)state->shape.channels *
                            ((size_t)state->shape.slices * 2 * sizeof(double) + (size_t)floats * sizeof(float));
@@ -353,7 +392,8 @@ gm_status gm_batch_normalization_grad_lower(gm_lower *lower)
     GM_TRY(lower_norm(lower, run_grad, 3));
     if (!lower->kernel.run)
         return GM_OK;
-    lower->in_want[4] = lower->in_want[0];
+    for (size_t i = 4; i < lower->node->input_count; i++)
+        lower->in_want[i] = lower->in_want[0];
     lower->in_place[0] = 4;
     return GM_OK;
 }

@@ -599,6 +599,7 @@ static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_
     if (!plan->reference) {
         GM_TRY(gm_graph_merge_backward(plan->graph));
         GM_TRY(sparsify(plan));
+        GM_TRY(gm_graph_gate_normalization(plan->graph));
         GM_TRY(gm_graph_share_signs(plan->graph));
         GM_TRY(gm_graph_fuse(plan->graph));
     }

@@ -204,6 +204,10 @@ static const gradcheck_case cases[] = {
     {.op = "BatchNormalization", IN("Nx2x3", "2", "2", "2", "2 0.5 2"), .training = 1, .outputs = 3},
     {.op = "gmodel.BatchNormalizationTraining", IN("3x2x2", "2", "2"), WITH(GRAD_FLOAT("epsilon", 0.1)), .outputs = 3},
     {.op = "gmodel.BatchNormalizationGrad", IN("Nx2x2", "2", "2", "2 0.5 2", "Nx2x2"), .outputs = 3},
+    {.op = "gmodel.BatchNormalizationGrad",
+     IN("Nx2x2", "2", "2", "2 0.5 2", "Nx2x2", "Nx2x2"),
+     WITH(GRAD_FLOAT("slope", 0.3)),
+     .outputs = 3},
     /* norm_more.c */
     {.op = "LayerNormalization", IN("Nx3x2", "3x2", "2"), WITH(GRAD_INT("axis", 1)), .outputs = 3},
     {.op = "LayerNormalization", IN("Nx4", "4"), WITH(GRAD_FLOAT("epsilon", 0.1))},

@@ -32,21 +32,25 @@ START_TEST(fast_kernels_equal_plain_loops)
 {
     const norm_case *c = &cases[_i];
     gm_attribute epsilon = gm_attribute_float("epsilon", 1e-3);
+    gm_attribute gated[2] = {epsilon, gm_attribute_float("slope", 0.3)};
     for (size_t k = 0; k < GM_COUNT(wishes); k++) {
-        int wish[5] = {wishes[k], 0, 0, 0, wishes[(k + 1) % GM_COUNT(wishes)]};
+        int wish[6] = {wishes[k], 0, 0, 0, wishes[(k + 1) % GM_COUNT(wishes)], wishes[(k + 2) % GM_COUNT(wishes)]};
         gm_tensor *x = lower_random(&check, GM_FLOAT, c->rank, c->dims, -1, 3);
         gm_tensor *dy = lower_random(&check, GM_FLOAT, c->rank, c->dims, -1, 1);
         gm_tensor *scale = lower_random(&check, GM_FLOAT, 1, c->dims + 1, 0.5, 2);
         gm_tensor *b = lower_random(&check, GM_FLOAT, 1, c->dims + 1, -1, 1);
         gm_tensor *mean = lower_random(&check, GM_FLOAT, 1, c->dims + 1, 0.5, 1.5);
         gm_tensor *var = lower_random(&check, GM_FLOAT, 1, c->dims + 1, 0.2, 2);
-        gm_tensor *inference[5] = {x, scale, b, mean, var}, *grad[5] = {x, scale, mean, var, dy};
+        gm_tensor *gate = lower_random(&check, GM_FLOAT, c->rank, c->dims, -1, 1);
+        gm_tensor *inference[5] = {x, scale, b, mean, var}, *grad[6] = {x, scale, mean, var, dy, gate};
         lower_check_node(&check, "BatchNormalization", inference, 5, &epsilon, 1, 1, wish, 1e-5);
         ck_assert(check.lowered);
         lower_check_node(&check, "gmodel.BatchNormalizationTraining", inference, 3, &epsilon, 1, 3, wish, 1e-4);
         ck_assert(check.lowered);
         ck_assert(gm_layout_equal(check.out_layout[0], lower_layout_of(x, wishes[k])));
         lower_check_node(&check, "gmodel.BatchNormalizationGrad", grad, 5, &epsilon, 1, 3, wish, 1e-4);
+        ck_assert(check.lowered);
+        lower_check_node(&check, "gmodel.BatchNormalizationGrad", grad, 6, gated, 2, 3, wish, 1e-4);
         ck_assert(check.lowered);
     }
 }
