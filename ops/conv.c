@@ -2,7 +2,7 @@
  *
  *   Conv            X [N, C, s...], W [M, C / g, k...], B [M]?  -> Y [N, M, t...]
  *   ConvTranspose   X [N, M, t...], W [M, C / g, k...], B [C]?  -> Y [N, C, s...]
- *   ConvWeightGrad  X [N, C, s...], dY [N, M, t...]             -> dW [M, C / g, k...]
+ *   ConvWeightGrad  X [N, C, s...], dY [N, M, t...]             -> dW [M, C / g, k...], dB [M]?: the sums of dY
  *
  * Each is linear in both of its arguments, and together they are closed under differentiation: with one window,
  * <Conv(X, W), dY> = <X, ConvTranspose(dY, W)> = <W, ConvWeightGrad(X, dY)>. */
@@ -122,6 +122,7 @@ static gm_status infer_conv_weight_grad(gm_graph *graph, gm_node *node)
     dims[1] = x.dims[1] / group;
     memcpy(dims + 2, window.kernel, (size_t)window.spatial * sizeof dims[0]);
     gm_set_output(graph, node, 0, x.type, x.rank, dims);
+    gm_set_output(graph, node, 1, x.type, 1, dims);
     return graph->status;
 }
 
@@ -186,19 +187,21 @@ static gm_value_id emit_weight_grad(gm_gradient *g, const window_attributes *a, 
     return gm_emit(g->graph, "gmodel.ConvWeightGrad", (gm_value_id[]){x, dy}, 2, a->list, 5);
 }
 
+static bool wants_bias_gradient(const gm_gradient *g)
+{
+    return g->node->input_count > 2 && g->node->inputs[2] && g->wanted[2];
+}
+
 /* dB = sum of dY over batch and space. */
 static void bias_gradient(gm_gradient *g)
 {
     int64_t axes[1 + GM_MAX_SPATIAL] = {0, 2, 3, 4};
-    size_t count;
-    if (g->node->input_count < 3 || !g->node->inputs[2] || !g->wanted[2])
-        return;
-    count = (size_t)gm_value_of(g->graph, g->dy[0])->rank - 1;
+    size_t count = (size_t)gm_value_of(g->graph, g->dy[0])->rank - 1;
     g->dx[2] = gm_emit2_with(g->graph, "ReduceSum", g->dy[0], gm_const_ints(g->graph, axes, count),
                              gm_attribute_int("keepdims", 0));
 }
 
-/* dX = ConvTranspose(dY, W), dW = ConvWeightGrad(X, dY) */
+/* dX = ConvTranspose(dY, W), dW and dB = ConvWeightGrad(X, dY) */
 static gm_status conv_gradient(gm_gradient *g)
 {
     const gm_node *node = g->node;
@@ -207,9 +210,14 @@ static gm_status conv_gradient(gm_gradient *g)
     GM_TRY(describe_window(g, node->inputs[0], node->outputs[0], w.dims + 2, false, &window));
     if (g->wanted[0])
         g->dx[0] = emit_transpose(g, &window, g->dy[0], node->inputs[1]);
-    if (g->wanted[1])
+    if (g->wanted[1] && wants_bias_gradient(g)) {
+        gm_value_id inputs[2] = {node->inputs[0], g->dy[0]};
+        gm_emit_many(g->graph, "gmodel.ConvWeightGrad", inputs, 2, window.list, 5, g->dx + 1, 2);
+    } else if (g->wanted[1]) {
         g->dx[1] = emit_weight_grad(g, &window, node->inputs[0], g->dy[0]);
-    bias_gradient(g);
+    } else if (wants_bias_gradient(g)) {
+        bias_gradient(g);
+    }
     return g->graph->status;
 }
 
@@ -224,20 +232,28 @@ static gm_status conv_transpose_gradient(gm_gradient *g)
         g->dx[0] = emit_conv(g, &window, g->dy[0], node->inputs[1]);
     if (g->wanted[1])
         g->dx[1] = emit_weight_grad(g, &window, g->dy[0], node->inputs[0]);
-    bias_gradient(g);
+    if (wants_bias_gradient(g))
+        bias_gradient(g);
     return g->graph->status;
 }
 
-/* With V the gradient by dW: dX = ConvTranspose(dY, V), d(dY) = Conv(X, V) */
+/* With V the gradient by dW and u by dB: dX = ConvTranspose(dY, V), d(dY) = Conv(X, V) + u */
 static gm_status conv_weight_grad_gradient(gm_gradient *g)
 {
     const gm_node *node = g->node;
+    int64_t wide[2 + GM_MAX_SPATIAL] = {1, -1, 1, 1, 1};
+    gm_value_id V = g->dy[0], u = node->output_count > 1 ? g->dy[1] : 0;
+    size_t rank = (size_t)gm_value_of(g->graph, node->inputs[1])->rank;
     window_attributes window;
     GM_TRY(describe_window(g, node->inputs[0], node->inputs[1], NULL, false, &window));
-    if (g->wanted[0])
-        g->dx[0] = emit_transpose(g, &window, node->inputs[1], g->dy[0]);
-    if (g->wanted[1])
-        g->dx[1] = emit_conv(g, &window, node->inputs[0], g->dy[0]);
+    if (g->wanted[0] && V)
+        g->dx[0] = emit_transpose(g, &window, node->inputs[1], V);
+    if (g->wanted[1] && V)
+        g->dx[1] = u ? gm_emit(g->graph, "Conv", (gm_value_id[]){node->inputs[0], V, u}, 3, window.list, 5)
+                     : emit_conv(g, &window, node->inputs[0], V);
+    else if (g->wanted[1])
+        g->dx[1] = gm_expand_like(g->graph, gm_emit2(g->graph, "Reshape", u, gm_const_ints(g->graph, wide, rank)),
+                                  node->inputs[1]);
     return g->graph->status;
 }
 
@@ -299,7 +315,7 @@ const gm_operator gm_op_conv_weight_grad = {
     .since = 1,
     .flags = GM_OP_HEAVY,
     .inputs = "X dY",
-    .outputs = "dW",
+    .outputs = "dW dB?",
     .types = GM_TYPES_FLOATING,
     .attributes = conv_attributes,
     .attribute_count = GM_COUNT(conv_attributes),

@@ -111,11 +111,29 @@ gm_status gm_conv_transpose_reference(const gm_compute *compute)
     return GM_OK;
 }
 
+/* db[m] = sum over n, t of dy[n, m, t] */
+static void sum_channels(const gm_tensor *dy, const gm_tensor *db)
+{
+    int64_t channels = dy->dims[1], positions = 1;
+    for (int i = 2; i < dy->rank; i++)
+        positions *= dy->dims[i];
+    for (int64_t m = 0; m < channels; m++) {
+        double sum = 0.0;
+        for (int64_t i = 0; i < dy->dims[0] * positions; i++)
+            sum += load(dy, (i / positions * channels + m) * positions + i % positions);
+        gm_set(db, m, sum);
+    }
+}
+
 /* dw[m, c, k] = sum over n, t of dy[n, m, t] * x[n, c, t * stride - low + k * dilation] */
 gm_status gm_conv_weight_grad_reference(const gm_compute *compute)
 {
     const gm_tensor *x = &compute->in[0], *dy = &compute->in[1], *dw = &compute->out[0];
     gm_conv_shape s;
+    if (compute->node->output_count > 1 && compute->out[1].data)
+        sum_channels(dy, &compute->out[1]);
+    if (!dw->data)
+        return GM_OK;
     gm_conv_shape_of(compute->node, GM_CONV_WEIGHT_GRAD, x->rank, x->dims, dy->dims, dw->dims, &s);
     int64_t bigs = product(s.big), smalls = product(s.small), kernels = product(s.kernel);
     int64_t inner = s.big_channels / s.group, per_group = s.small_channels / s.group;
@@ -407,7 +425,8 @@ static gm_status add_bias(gm_lower *lower, const gm_conv_shape *shape)
 typedef struct role_rule {
     gm_conv_role role;
     gm_convolution_kind kind;
-    gm_dnnl_operand places[TENSORS]; /* BIG, WEIGHTS, SMALL: argument and place among the node's inputs and output */
+    gm_dnnl_operand places[TENSORS]; /* BIG, WEIGHTS, SMALL: argument and place among the node's inputs and outputs */
+    gm_dnnl_operand bias;
 } role_rule;
 
 static const role_rule rules[] = {
@@ -415,26 +434,35 @@ static const role_rule rules[] = {
                  GM_CONVOLUTION_FORWARD,
                  {{DNNL_ARG_SRC, NULL, GM_DNNL_IN, 0},
                   {DNNL_ARG_WEIGHTS, NULL, GM_DNNL_IN, 1},
-                  {DNNL_ARG_DST, NULL, GM_DNNL_OUT, 0}}},
+                  {DNNL_ARG_DST, NULL, GM_DNNL_OUT, 0}},
+                 {DNNL_ARG_BIAS, NULL, GM_DNNL_IN, 2}},
     [GM_CONV_TRANSPOSE] = {GM_CONV_TRANSPOSE,
                            GM_CONVOLUTION_DATA,
                            {{DNNL_ARG_DIFF_SRC, NULL, GM_DNNL_OUT, 0},
                             {DNNL_ARG_WEIGHTS, NULL, GM_DNNL_IN, 1},
-                            {DNNL_ARG_DIFF_DST, NULL, GM_DNNL_IN, 0}}},
+                            {DNNL_ARG_DIFF_DST, NULL, GM_DNNL_IN, 0}},
+                           {0}},
     [GM_CONV_WEIGHT_GRAD] = {GM_CONV_WEIGHT_GRAD,
                              GM_CONVOLUTION_WEIGHTS,
                              {{DNNL_ARG_SRC, NULL, GM_DNNL_IN, 0},
                               {DNNL_ARG_DIFF_WEIGHTS, NULL, GM_DNNL_OUT, 0},
-                              {DNNL_ARG_DIFF_DST, NULL, GM_DNNL_IN, 1}}},
+                              {DNNL_ARG_DIFF_DST, NULL, GM_DNNL_IN, 1}},
+                             {DNNL_ARG_DIFF_BIAS, NULL, GM_DNNL_OUT, 1}},
 };
 
-/* Builds the instruction in `dnnl`; *declined where oneDNN has none. */
-static gm_status build(gm_lower *lower, gm_dnnl *dnnl, const role_rule *rule, problem *p, bool own_bias, bool *declined)
+/* Does it read a bias, or write the gradient of one? */
+static bool has_bias_of(const gm_lower *lower, gm_conv_role role)
 {
     const gm_node *node = lower->node;
+    return role == GM_CONV_WEIGHT_GRAD ? node->output_count > 1 && node->outputs[1] && lower->out_wanted[1]
+                                       : node->input_count > 2 && node->inputs[2];
+}
+
+/* Builds the instruction in `dnnl`; *declined where oneDNN has none. */
+static gm_status build(gm_lower *lower, gm_dnnl *dnnl, const role_rule *rule, problem *p, bool has_bias, bool *declined)
+{
     gm_layout at_hand[TENSORS] = {gm_layout_plain, gm_layout_plain, gm_layout_plain}, layouts[TENSORS];
-    gm_dnnl_operand bias = {DNNL_ARG_BIAS, NULL, GM_DNNL_IN, 2};
-    bool has_bias = !own_bias && node->input_count > 2 && node->inputs[2];
+    gm_dnnl_operand bias = rule->bias;
     choice best;
     if (has_bias) {
         bias.md = p->bias = gm_md_plain(dnnl, 1, &p->dims[SMALL][1]);
@@ -462,16 +490,15 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
     const gm_value *first = gm_value_of(lower->graph, node->inputs[0]);
     const gm_value *second = gm_value_of(lower->graph, node->inputs[1]);
     const gm_value *output = gm_value_of(lower->graph, node->outputs[0]);
-    bool own_bias = role == GM_CONV_TRANSPOSE && node->input_count > 2 && node->inputs[2], declined = false, has_bias,
-         winograd;
+    bool has_bias = has_bias_of(lower, role), own_bias = role == GM_CONV_TRANSPOSE && has_bias, declined = false;
+    bool winograd;
     gm_conv_shape shape;
     problem p;
     gm_dnnl *dnnl;
     gm_status status;
-    if (lower->reference || !gm_lower_all_float(lower) || first->dims[0] < 1)
+    if (lower->reference || !gm_lower_all_float(lower) || first->dims[0] < 1 || !lower->out_wanted[0])
         return GM_OK;
     gm_conv_shape_of(node, role, first->rank, first->dims, second->dims, output->dims, &shape);
-    has_bias = role != GM_CONV_WEIGHT_GRAD && node->input_count > 2 && node->inputs[2];
     winograd = !lower->direct && gm_winograd_fits(&shape);
     if (lower->formulation == WAY_DEFAULT)
         lower->formulation = winograd ? WAY_WINOGRAD : WAY_ONEDNN;
@@ -481,7 +508,7 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
     dnnl = gm_dnnl_create(lower->context, lower->pool, lower->threads);
     if (!dnnl)
         return gm_failure(lower->context);
-    status = build(lower, dnnl, &rules[role], &p, own_bias, &declined);
+    status = build(lower, dnnl, &rules[role], &p, has_bias && !own_bias, &declined);
     if (status != GM_OK || declined) {
         gm_dnnl_destroy(dnnl);
         return status;

@@ -2,7 +2,10 @@
 #include "ops/winograd.h"
 
 #include "ops/onednn.h"
+#include "ops/vector.h"
 #include "ops/winograd_transform.h"
+
+#include <string.h>
 
 #define TILE  GM_WINOGRAD_TILE
 #define LANES GM_WINOGRAD_LANES
@@ -12,12 +15,12 @@ typedef struct gm_winograd {
     int64_t n, slice; /* pictures, and how many of them are transformed at a time */
     int64_t pairs;    /* of points, hence of matrices */
     int64_t parts;    /* as many as threads: they share nothing that is written */
-    size_t weight_floats, part_start,
-        part_floats; /* scratch: weights (of weight gradients: one per part), then parts */
+    /* Scratch: weights (of weight gradients: one per part), then parts, then the sums for the bias of each. */
+    size_t weight_floats, part_start, part_floats, bias_start;
     bool transpose;
     gm_winograd_side big, small;
     gm_winograd_weights weights;
-    bool has_bias;
+    bool has_bias; /* of weight gradients: out[1] is wanted, too */
 } gm_winograd;
 
 /* c (m, n) = a (m, k) b (k, n) + beta c, row-major; transposed: a is (k, m), b (n, k). On the calling thread only: this is
@@ -98,16 +101,34 @@ static gm_status run_data(const void *state, const gm_kernel_arguments *argument
     return GM_OK;
 }
 
-/* The sum over pictures first ... last - 1 of the products, into the matrices of weights at `sum`. */
+/* The row of A for point 1 is all ones: the matrix of the pair (1, 1) of y^ holds the sums over each tile. Adds up its
+ * columns, the channels. */
+GM_VECTOR static void add_tiles(const float *matrix, int64_t rows, int64_t channels, double *sums)
+{
+    for (int64_t c = 0; c < channels; c += LANES) {
+        float sum[LANES] = {0};
+        for (int64_t r = 0; r < rows; r++)
+            for (int l = 0; l < LANES; l++)
+                sum[l] += matrix[r * channels + c + l];
+        for (int l = 0; l < LANES; l++)
+            sums[c + l] += (double)sum[l];
+    }
+}
+
+/* The sum over pictures first ... last - 1 of the products, into the matrices of weights at `sum`, and that of dy into `bias_sum`. */
 static void weight_grad_part(const gm_winograd *g, const gm_kernel_arguments *arguments, int64_t first, int64_t last,
-                             float *matrices, float *sum)
+                             float *matrices, float *sum, double *bias_sum)
 {
     const float *x = arguments->in[0], *dy = arguments->in[1];
-    int64_t start = first;
+    int64_t start = first, ones = gm_winograd_points(g->rule) + 1;
+    if (g->has_bias)
+        memset(bias_sum, 0, (size_t)g->small.channels * sizeof *bias_sum);
     for (; first < last; first += g->slice) {
         int64_t pictures = least(g->slice, last - first);
         gm_winograd_read_big(g->rule, &g->big, x, first, pictures, matrices);
         gm_winograd_read_small(g->rule, &g->small, dy, first, pictures, matrices);
+        if (g->has_bias)
+            add_tiles(matrices + g->small.matrix[ones], rows_of(g, ones, pictures), g->small.channels, bias_sum);
         for (int64_t q = 0; q < g->pairs; q++)
             multiply(true, false, g->small.channels, (int64_t)g->big.width[q], rows_of(g, q, pictures),
                      matrices + g->small.matrix[q], matrices + g->big.matrix[q], first > start ? 1.0f : 0.0f,
@@ -118,14 +139,15 @@ static void weight_grad_part(const gm_winograd *g, const gm_kernel_arguments *ar
 static gm_status run_weight_grad(const void *state, const gm_kernel_arguments *arguments)
 {
     const gm_winograd *g = state;
-    float *sums = arguments->scratch, *dw = arguments->out[0];
+    float *sums = arguments->scratch, *dw = arguments->out[0], *db = g->has_bias ? arguments->out[1] : NULL;
+    double *bias_sums = (double *)(void *)(sums + g->bias_start);
 #pragma omp parallel num_threads(arguments->threads)
     {
 #pragma omp for schedule(static)
         for (int64_t part = 0; part < g->parts; part++)
             weight_grad_part(g, arguments, g->n * part / g->parts, g->n * (part + 1) / g->parts,
                              sums + g->part_start + (size_t)part * g->part_floats,
-                             sums + (size_t)part * g->weight_floats);
+                             sums + (size_t)part * g->weight_floats, bias_sums + part * g->small.channels);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < (int64_t)(g->weight_floats / LANES); i++)
             for (int64_t part = 1; part < g->parts; part++)
@@ -134,6 +156,11 @@ static gm_status run_weight_grad(const void *state, const gm_kernel_arguments *a
 #pragma omp for schedule(static)
         for (int64_t m = 0; m < g->weights.m; m++)
             gm_winograd_write_weights(g->rule, &g->weights, sums, m, dw);
+    }
+    for (int64_t m = 0; db && m < g->small.channels; m++) {
+        for (int64_t part = 1; part < g->parts; part++)
+            bias_sums[m] += bias_sums[part * g->small.channels + m];
+        db[m] = (float)bias_sums[m];
     }
     return GM_OK;
 }
@@ -258,7 +285,10 @@ gm_status gm_winograd_lower(gm_lower *lower, const gm_conv_shape *shape, gm_conv
     g->slice = g->slice < 1 ? 1 : g->slice;
     place_matrices(g);
     g->part_start = g->weight_floats * (size_t)(role == GM_CONV_WEIGHT_GRAD ? g->parts : 1);
-    lower->scratch_bytes = (g->part_start + (size_t)g->parts * g->part_floats) * sizeof(float);
+    g->bias_start = g->part_start + (size_t)g->parts * g->part_floats;
+    lower->scratch_bytes = g->bias_start * sizeof(float);
+    if (role == GM_CONV_WEIGHT_GRAD && has_bias)
+        lower->scratch_bytes += (size_t)(g->parts * g->small.channels) * sizeof(double);
     in = role == GM_CONV_TRANSPOSE ? &g->small : &g->big;
     out = role == GM_CONV_TRANSPOSE ? &g->big : &g->small;
     lower->in_want[0] = activation_layout(lower->in_layout[0], in->channels, in == &g->small);

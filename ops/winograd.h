@@ -21,7 +21,7 @@
  * too large. */
 bool gm_winograd_fits(const gm_conv_shape *shape);
 /* Lowers into such a kernel: wants activations in blocks of 16 (or 8, or channels last, where they are at hand so; the small
- * side plain, too), weights plain. has_bias: in[2] is added to each channel of the output (not of weights). */
+ * side plain, too), weights plain. has_bias: in[2] is added to each channel of the output; of weights: out[1] is the bias's gradient. */
 gm_status gm_winograd_lower(gm_lower *lower, const gm_conv_shape *shape, gm_conv_role role, bool has_bias);
 
 #endif
