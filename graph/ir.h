@@ -216,6 +216,8 @@ gm_status gm_graph_simplify(gm_graph *graph); /* fold, merge, remove_dead until 
  * multiplications by these numbers, where that saves a heavy node (graph/merge_backward.c). The graph is simplified; without
  * known shapes nothing is done. Other results than before, within rounding. */
 gm_status gm_graph_merge_backward(gm_graph *graph);
+/* Matrix products over one term become broadcasting elementwise products (graph/outer_product.c); shapes must be known. */
+gm_status gm_graph_spread_outer_products(gm_graph *graph);
 /* Updates of tables whose gradient is made of gathered rows only become updates of those rows (graph/sparse.c); shapes
  * must be known. `keep` (one per state entry, may be NULL): true leaves it as it is. */
 gm_status gm_graph_sparsify(gm_graph *graph, const bool *keep);

@@ -455,6 +455,13 @@ static bool same_dims(const gm_value *a, const gm_value *b)
     return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
 }
 
+/* One picture for all: it has all of the output's dims but the first, and may have its layout. */
+static bool is_repeated(const gm_value *value, const gm_value *out)
+{
+    return value->rank == out->rank && value->rank > 2 && value->dims[0] == 1 &&
+           memcmp(value->dims + 1, out->dims + 1, (size_t)(value->rank - 1) * sizeof value->dims[0]) == 0;
+}
+
 /* The values of the node's inputs; NULL for one left out. */
 static const gm_value *input_value(const gm_lower *lower, size_t index)
 {
@@ -538,8 +545,8 @@ static void describe_input(tile_input *input, const gm_value *value, const gm_va
         input->kind = input->is_bool ? INPUT_BOOL : INPUT_DIRECT;
     else
         input->kind = INPUT_STRIDED;
-    if (input->kind == INPUT_STRIDED)
-        set_strides(input, value, out, layout.block > 1 ? layout.block : 1);
+    if (input->kind == INPUT_STRIDED) /* a repeated picture lies as the output does */
+        set_strides(input, value, out, layout.block > 1 && !is_repeated(value, out) ? layout.block : 1);
 }
 
 /* --- Registers and outputs
@@ -741,7 +748,8 @@ gm_status gm_tile_lower(gm_lower *lower)
     place_outputs(lower, program);
     assign_registers(program);
     for (size_t i = 0; i < node->input_count; i++)
-        if (input_value(lower, i) && same_dims(input_value(lower, i), out))
+        if (input_value(lower, i) &&
+            (same_dims(input_value(lower, i), out) || (layout.block > 1 && is_repeated(input_value(lower, i), out))))
             lower->in_want[i] = layout;
     for (size_t o = 0; o < node->output_count; o++)
         lower->out_layout[o] = layout;

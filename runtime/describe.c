@@ -76,6 +76,7 @@ static gm_status describe_graph(const gm_model *model, const gm_entry *entry, in
         return gm_failure(model->context);
     GM_TRY(gm_graph_simplify(bound));
     GM_TRY(gm_graph_merge_backward(bound));
+    GM_TRY(gm_graph_spread_outer_products(bound));
     GM_TRY(print_stage(bound, "shapes bound, simplified", text));
     GM_TRY(gm_graph_gate_normalization(bound));
     GM_TRY(gm_graph_share_signs(bound));

@@ -598,6 +598,7 @@ static gm_status make_graph(gm_plan *plan, const gm_graph *graph, const gm_plan_
     GM_TRY(gm_graph_simplify(plan->graph));
     if (!plan->reference) {
         GM_TRY(gm_graph_merge_backward(plan->graph));
+        GM_TRY(gm_graph_spread_outer_products(plan->graph));
         GM_TRY(sparsify(plan));
         GM_TRY(gm_graph_gate_normalization(plan->graph));
         GM_TRY(gm_graph_share_signs(plan->graph));

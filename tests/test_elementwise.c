@@ -342,6 +342,25 @@ START_TEST(binary_kernels_agree_with_reference)
 }
 END_TEST
 
+/* Weights, say, beside a batch: they are read in the layout of the batch. */
+START_TEST(one_picture_for_all_examples)
+{
+    for (size_t k = 0; k < GM_COUNT(shapes); k++)
+        for (size_t w = 0; w < GM_COUNT(wishes); w++)
+            for (int swapped = 0; swapped < 2; swapped++) {
+                int64_t one[4] = {1, shapes[k][1], shapes[k][2], shapes[k][3]};
+                gm_tensor *full = lower_random(&check, GM_FLOAT, 4, shapes[k], 0.1, 2);
+                gm_tensor *picture = lower_random(&check, GM_FLOAT, 4, one, 0.1, 2);
+                gm_tensor *in[2] = {swapped ? picture : full, swapped ? full : picture};
+                int wish[2] = {swapped ? LOWER_PLAIN : wishes[w], swapped ? wishes[w] : LOWER_PLAIN};
+                lower_check_node(&check, "Sub", in, 2, NULL, 0, 1, wish, 2e-6);
+                ck_assert(check.lowered);
+                if (wishes[w] == 16 && shapes[k][1] % 16 == 0)
+                    ck_assert_int_eq(check.out_layout[0].block, 16);
+            }
+}
+END_TEST
+
 START_TEST(where_takes_bools_and_broadcasts)
 {
     for (int round = 0; round < 20; round++) {
@@ -662,6 +681,7 @@ static Suite *suite(void)
     tcase_add_test(values, vector_functions_have_their_limits);
     tcase_add_loop_test(values, unary_kernels_agree_with_reference, 0, (int)GM_COUNT(unary));
     tcase_add_loop_test(values, binary_kernels_agree_with_reference, 0, (int)GM_COUNT(binary));
+    tcase_add_test(values, one_picture_for_all_examples);
     tcase_add_test(values, where_takes_bools_and_broadcasts);
     tcase_add_test(values, bool_kernels_and_casts);
     tcase_add_test(values, integers_are_exact_and_never_trap);
