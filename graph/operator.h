@@ -32,6 +32,7 @@ enum {
     GM_OP_UPDATE = 4,   /* optimizer: output k overwrites the state behind an input (see update_inputs) */
     GM_OP_VARIADIC = 8, /* the last declared input repeats */
     GM_OP_ROWS = 16,    /* with GM_OP_UPDATE: overwrites rows of its states, which must be plain */
+    GM_OP_VIEW = 64,    /* the result is the memory of the first input, read as another shape: that must be plain */
     GM_OP_HEAVY = 32 /* takes far more steps than it has inputs and outputs: constants are folded where it is small */
 };
 

@@ -68,6 +68,8 @@ typedef struct gm_lower {
     const gm_layout *in_layout;
     /* in: which outputs somebody reads. */
     const bool *out_wanted;
+    /* in: which outputs are read plain by all who read them, so that another layout would cost a reorder; NULL: none. */
+    const bool *out_plain;
 
     /* out, preset by the planner: in_want[i] = plain for every input, out_layout[i] = plain. A kernel that can take an
      * input as it is copies in_layout[i] to in_want[i] (never `any`: choose plain or your own wish for it). */

@@ -487,6 +487,7 @@ const gm_operator gm_op_reshape = {.domain = "",
                                    .infer = infer_reshape,
                                    .gradient = reshape_back,
                                    .reference = copy_reference,
+                                   .flags = GM_OP_VIEW,
                                    .lower = lower_alias};
 static const gm_attribute_schema flatten_attributes[] = {{"axis", GM_ATTRIBUTE_INT, GM_DEFAULT, .i = 1}};
 const gm_operator gm_op_flatten = {.domain = "",
@@ -500,6 +501,7 @@ const gm_operator gm_op_flatten = {.domain = "",
                                    .infer = infer_flatten,
                                    .gradient = reshape_back,
                                    .reference = copy_reference,
+                                   .flags = GM_OP_VIEW,
                                    .lower = lower_alias};
 static const gm_attribute_schema axes_attributes[] = {{"axes", GM_ATTRIBUTE_INTS, GM_OPTIONAL, .i = 0}}; /* before 13 */
 static const gm_older older_axes[] = {{13, GM_OLDER_INPUT, "axes", .input = 1, .type = GM_INT64}, {0}};
@@ -515,6 +517,7 @@ const gm_operator gm_op_squeeze = {.domain = "",
                                    .infer = infer_squeeze,
                                    .gradient = reshape_back,
                                    .reference = copy_reference,
+                                   .flags = GM_OP_VIEW,
                                    .lower = lower_alias};
 const gm_operator gm_op_unsqueeze = {.domain = "",
                                      .name = "Unsqueeze",
@@ -528,6 +531,7 @@ const gm_operator gm_op_unsqueeze = {.domain = "",
                                      .infer = infer_unsqueeze,
                                      .gradient = reshape_back,
                                      .reference = copy_reference,
+                                     .flags = GM_OP_VIEW,
                                      .lower = lower_alias};
 
 /* --- Transpose, Expand

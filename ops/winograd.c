@@ -202,7 +202,7 @@ bool gm_winograd_fits(const gm_conv_shape *s)
 }
 
 /* The layout in which a side is read. Tiles of the small side do not overlap: picking its channels one by one from a plain
- * tensor takes no longer than a copy in another layout, and needs no memory. */
+ * tensor (or putting them there) takes no longer than a copy in another layout, and needs no memory. */
 static gm_layout activation_layout(gm_layout has, int64_t channels, bool small)
 {
     if (small && gm_layout_is_plain(has))
@@ -299,8 +299,9 @@ gm_status gm_winograd_lower(gm_lower *lower, const gm_conv_shape *shape, gm_conv
         lower->out_layout[0] = gm_layout_plain;
     } else {
         lower->in_want[1] = gm_layout_plain;
-        lower->out_layout[0] = (gm_layout){16, NULL};
-        out->block = 16;
+        if (out == &g->big || !lower->out_plain || !lower->out_plain[0])
+            lower->out_layout[0] = (gm_layout){16, NULL};
+        out->block = lower->out_layout[0].block;
     }
     lower->kernel.run = kernels[role];
     lower->kernel.state = g;

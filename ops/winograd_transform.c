@@ -214,7 +214,7 @@ INLINE int common_point(const gm_winograd_phase *phase, int last, int i)
 /* --- Vectors -------------------------------------------------------------------------------------------------------- */
 
 /* Where channels c ... c + 15 of a picture are. A block of 8 is read as two halves: `half` is the way from channel c to
- * c + 8. In a plain tensor, which is only read, each channel is `lane` floats from the last one. */
+ * c + 8. In a plain tensor of the small side each channel is `lane` floats from the last one. */
 typedef struct gm_lane_address {
     size_t start, pixel, half, lane;
 } gm_lane_address;
@@ -261,6 +261,16 @@ INLINE void store_halves(float *to, const lanes *from, size_t half)
     }
     memcpy(to, from, sizeof *from / 2);
     memcpy(to + half, (const float *)from + LANES / 2, sizeof *from / 2);
+}
+
+INLINE void store_pixel(float *to, const lanes *from, const gm_lane_address *address)
+{
+    if (address->lane == 1) {
+        store_halves(to, from, address->half);
+        return;
+    }
+    for (int l = 0; l < LANES; l++)
+        to[(size_t)l * address->lane] = ((const float *)from)[l];
 }
 
 /* left X right^T for the rows x columns vectors X; the result has out_rows x out_columns. */
@@ -415,7 +425,7 @@ GM_VECTOR static void write_tile(const gm_winograd_side *side, const gm_tile *ti
             for (int j = 0; j < tile->width && tile->left + j < side->w; j++) {
                 int64_t pixel = (tile->top + i) * side->w + tile->left + j;
                 lanes sum = out[i * tile->width + j] + start;
-                store_halves(y + address.start + (size_t)pixel * address.pixel, &sum, address.half);
+                store_pixel(y + address.start + (size_t)pixel * address.pixel, &sum, &address);
             }
     }
 }

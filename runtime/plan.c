@@ -169,6 +169,7 @@ static gm_status input_buffer(gm_plan *plan, gm_value_id id, gm_layout wanted, u
 
 typedef struct gm_use {
     bool *read;         /* per value: somebody reads it */
+    bool *read_blocked; /* per value: by somebody who may take it in another than the plain layout */
     uint32_t *assigned; /* per value: state entry that receives it in place + 1, or 0 */
 } gm_use;
 
@@ -177,7 +178,7 @@ typedef struct gm_lowering {
     const gm_node *node;
     gm_lower lower;
     gm_layout *in_layout;
-    bool *out_wanted;
+    bool *out_wanted, *out_plain;
     uint32_t *in;   /* buffers to read, in the layouts that the kernel wants */
     bool all_alias; /* no kernel: every wanted output is some input's memory */
 } gm_lowering;
@@ -195,16 +196,18 @@ static gm_status begin_lowering(gm_plan *plan, const gm_node *node, const gm_use
                                  .direct = plan->context->options.direct_math != 0}};
     l->in_layout = gm_pool_array(plan->pool, in_count + 1, sizeof *l->in_layout);
     l->out_wanted = gm_pool_array(plan->pool, out_count + 1, sizeof *l->out_wanted);
+    l->out_plain = gm_pool_array(plan->pool, out_count + 1, sizeof *l->out_plain);
     l->in = gm_pool_array(plan->pool, in_count + 1, sizeof *l->in);
     l->lower.in_want = gm_pool_array(plan->pool, in_count + 1, sizeof *l->lower.in_want);
     l->lower.out_layout = gm_pool_array(plan->pool, out_count + 1, sizeof *l->lower.out_layout);
     l->lower.in_place = gm_pool_array(plan->pool, out_count + 1, sizeof *l->lower.in_place);
     l->lower.alias = gm_pool_array(plan->pool, out_count + 1, sizeof *l->lower.alias);
-    if (!l->in_layout || !l->out_wanted || !l->in || !l->lower.in_want || !l->lower.out_layout || !l->lower.in_place ||
-        !l->lower.alias)
+    if (!l->in_layout || !l->out_wanted || !l->out_plain || !l->in || !l->lower.in_want || !l->lower.out_layout ||
+        !l->lower.in_place || !l->lower.alias)
         return GM_ERROR_MEMORY;
     l->lower.in_layout = l->in_layout;
     l->lower.out_wanted = l->out_wanted;
+    l->lower.out_plain = l->out_plain;
     for (size_t i = 0; i < in_count; i++) {
         l->in_layout[i] = gm_layout_plain;
         if (!node->inputs[i])
@@ -212,8 +215,10 @@ static gm_status begin_lowering(gm_plan *plan, const gm_node *node, const gm_use
         GM_TRY(source_buffer(plan, node->inputs[i]));
         l->in_layout[i] = buffer_layout(plan, plan->value_buffer[node->inputs[i]]);
     }
-    for (size_t i = 0; i < out_count; i++)
+    for (size_t i = 0; i < out_count; i++) {
         l->out_wanted[i] = node->outputs[i] && use->read[node->outputs[i]];
+        l->out_plain[i] = l->out_wanted[i] && !use->read_blocked[node->outputs[i]];
+    }
     return GM_OK;
 }
 
@@ -342,12 +347,16 @@ static gm_status find_uses(gm_plan *plan, gm_use *use)
 {
     const gm_graph *graph = plan->graph;
     use->read = gm_pool_array(plan->pool, graph->value_count, sizeof *use->read);
+    use->read_blocked = gm_pool_array(plan->pool, graph->value_count, sizeof *use->read_blocked);
     use->assigned = gm_pool_array(plan->pool, graph->value_count, sizeof *use->assigned);
-    if (!use->read || !use->assigned)
+    if (!use->read || !use->read_blocked || !use->assigned)
         return GM_ERROR_MEMORY;
     for (size_t n = 0; n < graph->node_count; n++)
-        for (size_t i = 0; i < graph->nodes[n].input_count; i++)
-            use->read[graph->nodes[n].inputs[i]] = true;
+        for (size_t i = 0; i < graph->nodes[n].input_count; i++) {
+            gm_value_id id = graph->nodes[n].inputs[i];
+            use->read[id] = true;
+            use->read_blocked[id] = use->read_blocked[id] || !(graph->nodes[n].op->flags & GM_OP_VIEW);
+        }
     for (size_t i = 0; i < graph->output_count; i++)
         use->read[graph->outputs[i].value] = true;
     for (size_t i = 0; i < graph->assign_count; i++)

@@ -24,6 +24,7 @@ typedef struct lower_check {
     gm_context *context;
     gm_pool *pool;
     int threads;
+    bool out_plain;  /* whoever reads the outputs reads them plain */
     int formulation; /* that is asked for; 0: the operator's own choice */
     uint64_t draws;
     unsigned constants; /* bit i: input i is a constant of the graph (shapes, axes), not fed */
@@ -120,7 +121,7 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
     gm_value_id ids[GM_MAX_ARITY] = {0}, outputs[GM_MAX_ARITY] = {0};
     gm_tensor in[GM_MAX_ARITY], expected[GM_MAX_ARITY];
     gm_layout in_layout[GM_MAX_ARITY];
-    bool wanted[GM_MAX_ARITY];
+    bool wanted[GM_MAX_ARITY], plain[GM_MAX_ARITY];
     int in_place[GM_MAX_ARITY], alias[GM_MAX_ARITY], outer_threads = omp_get_max_threads();
     void *in_data[GM_MAX_ARITY] = {0}, *out_data[GM_MAX_ARITY] = {0}, *scratch;
     const gm_node *node;
@@ -145,6 +146,7 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
         in_layout[i] = i < input_count && inputs[i] && wishes ? lower_layout_of(inputs[i], wishes[i]) : gm_layout_plain;
         check->in_want[i] = check->out_layout[i] = gm_layout_plain;
         wanted[i] = i < output_count;
+        plain[i] = wanted[i] && check->out_plain;
         in_place[i] = alias[i] = -1;
     }
     gm_lower lower = {.context = check->context,
@@ -152,6 +154,7 @@ static inline void lower_check_node(lower_check *check, const char *name, gm_ten
                       .graph = graph,
                       .node = node,
                       .threads = check->threads,
+                      .out_plain = plain,
                       .formulation = check->formulation,
                       .in_layout = in_layout,
                       .out_wanted = wanted,

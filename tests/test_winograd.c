@@ -78,7 +78,11 @@ START_TEST(forward_data_and_weights_agree_with_plain_loops)
     gm_tensor *bias_m = lower_random(&check, GM_FLOAT, 1, &m, -1, 1),
               *bias_c = lower_random(&check, GM_FLOAT, 1, &c, -1, 1);
     int wishes[] = {block, LOWER_ANY, LOWER_PLAIN};
-    run("Conv", kernel, stride, pad, more, (gm_tensor *[]){x, weights, bias_m}, 2 + _i % 2, wishes, 1);
+    for (int plain = 0; plain < 2; plain++) { /* as whoever reads the result wants it */
+        check.out_plain = plain;
+        run("Conv", kernel, stride, pad, more, (gm_tensor *[]){x, weights, bias_m}, 2 + _i % 2, wishes, 1);
+        ck_assert_int_eq(check.out_layout[0].block, plain ? 1 : 16);
+    }
     run("ConvTranspose", kernel, stride, pad, more, (gm_tensor *[]){dy, weights, bias_c}, 2 + _i % 2, wishes, 1);
     run("gmodel.ConvWeightGrad", kernel, stride, pad, more, (gm_tensor *[]){x, dy}, 2, (int[]){block, block},
         1 + _i % 2);
