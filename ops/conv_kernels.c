@@ -3,6 +3,7 @@
  * Seen from the forward convolution  small = big * W,  Conv is forward, ConvTranspose backward by data, ConvWeightGrad
  * backward by weights; W has the shape [small channels, big channels / group, kernel...] in all three. */
 #include "ops/conv_window.h"
+#include "ops/one_channel.h"
 #include "ops/onednn.h"
 #include "ops/winograd.h"
 
@@ -175,12 +176,14 @@ typedef struct onednn_way {
     const char *implementation;
 } onednn_way;
 
-enum { WAY_DEFAULT, WAY_WINOGRAD, WAY_ONEDNN, WAY_FREE, WAY_LAST, WAY_PLAIN, WAY_AVX2, WAY_GEMM, WAYS };
+enum { WAY_DEFAULT, WAY_WINOGRAD, WAY_ONEDNN, WAY_FREE, WAY_LAST, WAY_PLAIN, WAY_AVX2, WAY_GEMM, WAY_ONE, WAYS };
 
 const char *const gm_conv_formulations[] = {
-    [WAY_DEFAULT] = "default",  [WAY_WINOGRAD] = "winograd", [WAY_ONEDNN] = "onednn",
-    [WAY_FREE] = "onednn:free", [WAY_LAST] = "onednn:last",  [WAY_PLAIN] = "onednn:plain",
-    [WAY_AVX2] = "onednn:avx2", [WAY_GEMM] = "onednn:gemm",  [WAYS] = NULL,
+    [WAY_DEFAULT] = "default",  [WAY_WINOGRAD] = "winograd",
+    [WAY_ONEDNN] = "onednn",    [WAY_FREE] = "onednn:free",
+    [WAY_LAST] = "onednn:last", [WAY_PLAIN] = "onednn:plain",
+    [WAY_AVX2] = "onednn:avx2", [WAY_GEMM] = "onednn:gemm",
+    [WAY_ONE] = "one-channel",  [WAYS] = NULL,
 };
 
 static const onednn_way ways[WAYS] = {
@@ -491,7 +494,7 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
     const gm_value *second = gm_value_of(lower->graph, node->inputs[1]);
     const gm_value *output = gm_value_of(lower->graph, node->outputs[0]);
     bool has_bias = has_bias_of(lower, role), own_bias = role == GM_CONV_TRANSPOSE && has_bias, declined = false;
-    bool winograd;
+    bool winograd, one_channel;
     gm_conv_shape shape;
     problem p;
     gm_dnnl *dnnl;
@@ -500,10 +503,13 @@ static gm_status lower_convolution(gm_lower *lower, gm_conv_role role)
         return GM_OK;
     gm_conv_shape_of(node, role, first->rank, first->dims, second->dims, output->dims, &shape);
     winograd = !lower->direct && gm_winograd_fits(&shape);
+    one_channel = role == GM_CONV_TRANSPOSE && gm_one_channel_fits(&shape);
     if (lower->formulation == WAY_DEFAULT)
-        lower->formulation = winograd ? WAY_WINOGRAD : WAY_ONEDNN;
+        lower->formulation = winograd ? WAY_WINOGRAD : one_channel ? WAY_ONE : WAY_ONEDNN;
     if (lower->formulation == WAY_WINOGRAD)
         return winograd ? gm_winograd_lower(lower, &shape, role, has_bias) : GM_OK;
+    if (lower->formulation == WAY_ONE)
+        return one_channel ? gm_one_channel_lower(lower, &shape, has_bias) : GM_OK;
     describe_problem(&shape, rules[role].kind, &p);
     dnnl = gm_dnnl_create(lower->context, lower->pool, lower->threads);
     if (!dnnl)
