@@ -2,7 +2,8 @@
  *
  * Work is cut into tasks that depend on the shape alone: a group of at most LANES neighbouring channels by a slice of the
  * batch. A task leaves partial sums in double; they are added in a fixed order, so that no result depends on the number of
- * threads. */
+ * threads. Where a tensor [N, C] has many channels, a task is LANES columns with all their rows: these stay in the inner
+ * cache from the sums to the second pass. */
 #include "ops/norm.h"
 #include "ops/vector.h"
 
@@ -12,9 +13,11 @@
 enum {
     LANES = 64,
     SLICES = 16,
+    LINE = 16, /* floats that the cache fetches together */
     RUN = 128 /* rows added up in float32 before they go to double */,
     SAMPLES = 8,
-    PART = 1024 /* channels that one thread finishes at a time */
+    PART = 1024, /* channels that one thread finishes at a time */
+    MANY = 1024  /* channels of [N, C] from which tasks are columns */
 };
 
 #define PARALLEL_ELEMENTS 16384
@@ -24,7 +27,7 @@ typedef struct norm_shape {
     int64_t batch, groups, positions, block, channels;
     int64_t lane_groups; /* tasks of one group: block cut into pieces of LANES */
     int64_t slices;      /* of the batch */
-    bool parallel;
+    bool parallel, by_columns;
 } norm_shape;
 
 typedef struct norm_state {
@@ -45,6 +48,7 @@ static norm_shape norm_shape_of(const gm_value *x, int64_t block)
     s.lane_groups = (s.block + LANES - 1) / LANES;
     s.slices = s.batch < SLICES ? s.batch : SLICES;
     s.parallel = s.batch * s.channels * s.positions > PARALLEL_ELEMENTS;
+    s.by_columns = s.positions == 1 && s.channels >= MANY;
     return s;
 }
 
@@ -67,21 +71,29 @@ static summand summand_at(const summand *s, int64_t at)
 }
 
 /* Adds, lane by lane over `rows` rows `step` apart: first += a, second += a * (x - shift), where for statistics a is
- * x - shift and else dy. */
+ * x - shift and else dy. What lies `ahead` floats later is fetched meanwhile; 0: nothing. */
 static inline __attribute__((always_inline)) void add_rows(const float *x, const float *dy, const float *gate,
                                                            float slope, const float *shift, int64_t rows, int64_t step,
-                                                           int64_t lanes, double *first, double *second)
+                                                           int64_t lanes, int64_t ahead, double *first, double *second)
 {
     for (int64_t start = 0; start < rows; start += RUN) {
         int64_t end = rows - start < RUN ? rows : start + RUN;
         float s1[LANES] = {0}, s2[LANES] = {0};
-        for (int64_t r = start; r < end; r++)
+        for (int64_t r = start; r < end; r++) {
+            for (int64_t l = 0; ahead && l < lanes; l += LINE) {
+                __builtin_prefetch(x + r * step + l + ahead);
+                if (dy)
+                    __builtin_prefetch(dy + r * step + l + ahead);
+                if (gate)
+                    __builtin_prefetch(gate + r * step + l + ahead);
+            }
             for (int64_t l = 0; l < lanes; l++) {
                 int64_t i = r * step + l;
                 float centred = x[i] - shift[l], a = gate ? passed(dy[i], gate[i], slope) : dy ? dy[i] : centred;
                 s1[l] += a;
                 s2[l] += a * centred;
             }
+        }
         for (int64_t l = 0; l < lanes; l++) {
             first[l] += (double)s1[l];
             second[l] += (double)s2[l];
@@ -90,27 +102,27 @@ static inline __attribute__((always_inline)) void add_rows(const float *x, const
 }
 
 static inline __attribute__((always_inline)) void add_rows_of(const summand *s, const float *shift, int64_t rows,
-                                                              int64_t step, int64_t lanes, double *first,
+                                                              int64_t step, int64_t lanes, int64_t ahead, double *first,
                                                               double *second)
 {
     if (s->gate)
-        add_rows(s->x, s->dy, s->gate, s->slope, shift, rows, step, lanes, first, second);
+        add_rows(s->x, s->dy, s->gate, s->slope, shift, rows, step, lanes, ahead, first, second);
     else if (s->dy)
-        add_rows(s->x, s->dy, NULL, 0, shift, rows, step, lanes, first, second);
+        add_rows(s->x, s->dy, NULL, 0, shift, rows, step, lanes, ahead, first, second);
     else
-        add_rows(s->x, NULL, NULL, 0, shift, rows, step, lanes, first, second);
+        add_rows(s->x, NULL, NULL, 0, shift, rows, step, lanes, ahead, first, second);
 }
 
 GM_VECTOR static void add_rows_16(const summand *s, const float *shift, int64_t rows, int64_t step, double *first,
                                   double *second)
 {
-    add_rows_of(s, shift, rows, step, 16, first, second);
+    add_rows_of(s, shift, rows, step, 16, 0, first, second);
 }
 
 GM_VECTOR static void add_rows_64(const summand *s, const float *shift, int64_t rows, int64_t step, double *first,
                                   double *second)
 {
-    add_rows_of(s, shift, rows, step, LANES, first, second);
+    add_rows_of(s, shift, rows, step, LANES, 0, first, second);
 }
 
 GM_VECTOR static void add_rows_any(const summand *s, const float *shift, int64_t rows, int64_t step, int64_t lanes,
@@ -121,7 +133,7 @@ GM_VECTOR static void add_rows_any(const summand *s, const float *shift, int64_t
     else if (lanes == LANES)
         add_rows_64(s, shift, rows, step, first, second);
     else
-        add_rows_of(s, shift, rows, step, lanes, first, second);
+        add_rows_of(s, shift, rows, step, lanes, 0, first, second);
 }
 
 /* One channel whose `count` values lie side by side: 16 of them are taken as lanes. */
@@ -215,8 +227,9 @@ static void choose_shift(const norm_shape *s, const float *x, float *shift, int 
 /* --- Elementwise passes ------------------------------------------------------------------------------------------- */
 
 /* y = (x - mean) * a + b over one row of a group: `rows` times `lanes`, or one channel's `rows` values. */
-GM_VECTOR static void normalize_row(const float *x, float *y, const float *mean, const float *a, const float *b,
-                                    int64_t rows, int64_t lanes)
+static inline __attribute__((always_inline)) void normalize_lanes(const float *x, float *y, const float *mean,
+                                                                  const float *a, const float *b, int64_t rows,
+                                                                  int64_t lanes)
 {
     if (lanes == 1) {
         float mean0 = mean[0], a0 = a[0], b0 = b[0];
@@ -227,6 +240,12 @@ GM_VECTOR static void normalize_row(const float *x, float *y, const float *mean,
     for (int64_t r = 0; r < rows; r++)
         for (int64_t l = 0; l < lanes; l++)
             y[r * lanes + l] = (x[r * lanes + l] - mean[l]) * a[l] + b[l];
+}
+
+GM_VECTOR static void normalize_row(const float *x, float *y, const float *mean, const float *a, const float *b,
+                                    int64_t rows, int64_t lanes)
+{
+    normalize_lanes(x, y, mean, a, b, rows, lanes);
 }
 
 static void normalize(const norm_shape *s, const float *x, float *y, const float *mean, const float *a, const float *b,
@@ -268,6 +287,64 @@ GM_VECTOR static void gradient_row(const summand *s, float *dx, const float *mea
         gradient_of(s->x, s->dy, NULL, 0, dx, mean, a, p, q, rows, lanes);
 }
 
+/* --- Columns ---------------------------------------------------------------------------------------------------------- */
+
+/* What is summed up over one column of [N, C], and what its elements become by it:
+ * y = (x - mean) a + b, or dx = a dy - p - (x - mean) q. */
+typedef struct column_factors {
+    float shift[LANES], mean[LANES], a[LANES], b[LANES], p[LANES], q[LANES];
+} column_factors;
+
+/* first, second: the sums of add_rows over all rows of columns c ... c + lanes - 1, while the next ones are fetched. */
+GM_VECTOR static void add_columns(const norm_shape *s, const summand *of, int64_t c, int64_t lanes, const float *shift,
+                                  double *first, double *second)
+{
+    summand start = summand_at(of, c);
+    memset(first, 0, LANES * sizeof *first);
+    memset(second, 0, LANES * sizeof *second);
+    if (lanes == LANES)
+        add_rows_of(&start, shift, s->batch, s->channels, LANES, LANES, first, second);
+    else
+        add_rows_of(&start, shift, s->batch, s->channels, lanes, 0, first, second);
+}
+
+/* As choose_shift. */
+static void choose_column_shift(const norm_shape *s, const float *x, int64_t lanes, float *shift)
+{
+    int64_t batch = s->batch < SAMPLES ? s->batch : SAMPLES;
+    for (int64_t l = 0; l < lanes; l++) {
+        double total = 0.0;
+        for (int64_t n = 0; n < batch; n++)
+            total += (double)x[n * s->channels + l];
+        shift[l] = (float)(total / (double)batch);
+    }
+}
+
+static inline __attribute__((always_inline)) void write_lanes(const norm_shape *s, const summand *of, int64_t lanes,
+                                                              const column_factors *by, float *out)
+{
+    for (int64_t r = 0; r < s->batch; r++) {
+        summand row = summand_at(of, r * s->channels);
+        float *to = out + r * s->channels;
+        if (row.gate)
+            gradient_of(row.x, row.dy, row.gate, row.slope, to, by->mean, by->a, by->p, by->q, 1, lanes);
+        else if (row.dy)
+            gradient_of(row.x, row.dy, NULL, 0, to, by->mean, by->a, by->p, by->q, 1, lanes);
+        else
+            normalize_lanes(row.x, to, by->mean, by->a, by->b, 1, lanes);
+    }
+}
+
+GM_VECTOR static void write_columns(const norm_shape *s, const summand *of, int64_t c, int64_t lanes,
+                                    const column_factors *by, float *out)
+{
+    summand start = summand_at(of, c);
+    if (lanes == LANES)
+        write_lanes(s, &start, LANES, by, out + c);
+    else
+        write_lanes(s, &start, lanes, by, out + c);
+}
+
 /* --- Kernels ------------------------------------------------------------------------------------------------------ */
 
 static gm_status run_inference(const void *state_pointer, const gm_kernel_arguments *arguments)
@@ -282,30 +359,91 @@ static gm_status run_inference(const void *state_pointer, const gm_kernel_argume
     return GM_OK;
 }
 
+/* Channel c from its sums: mean and the factor a. */
+static void finish_training(const norm_state *state, const gm_kernel_arguments *arguments, int64_t c, double first,
+                            double second, float shift, float *mean, float *a)
+{
+    const float *scale = arguments->in[1];
+    float *mean_out = arguments->out[1], *var_out = arguments->out[2];
+    double count = (double)(state->shape.batch * state->shape.positions), offset = first / count;
+    double var = second / count - offset * offset;
+    var = var > 0.0 || var != var ? var : 0.0;
+    *mean = (float)((double)shift + offset);
+    *a = (float)((double)scale[c] / sqrt(var + state->epsilon));
+    if (mean_out)
+        mean_out[c] = *mean;
+    if (var_out)
+        var_out[c] = (float)var;
+}
+
+/* Channel c from its sums: the factors a, p and q. */
+static void finish_grad(const norm_state *state, const gm_kernel_arguments *arguments, int64_t c, double total,
+                        double correlated, float *a, float *p, float *q)
+{
+    const float *scale = arguments->in[1], *var = arguments->in[3];
+    float *dscale = arguments->out[1], *db = arguments->out[2];
+    double count = (double)(state->shape.batch * state->shape.positions);
+    double r = 1.0 / sqrt((double)var[c] + state->epsilon);
+    *a = (float)((double)scale[c] * r);
+    *p = (float)((double)scale[c] * r * total / count);
+    *q = (float)((double)scale[c] * r * r * r * correlated / count);
+    if (dscale)
+        dscale[c] = (float)(correlated * r);
+    if (db)
+        db[c] = (float)total;
+}
+
+/* Columns c ... c + lanes - 1 from the beginning to the end, in training and of its gradient. */
+static void run_columns(const norm_state *state, const gm_kernel_arguments *arguments, const summand *of, int64_t c,
+                        int64_t lanes)
+{
+    const norm_shape *s = &state->shape;
+    double first[LANES], second[LANES];
+    column_factors by;
+    if (of->dy) {
+        memcpy(by.mean, (const float *)arguments->in[2] + c, (size_t)lanes * sizeof *by.mean);
+        add_columns(s, of, c, lanes, by.mean, first, second);
+        for (int64_t l = 0; l < lanes; l++)
+            finish_grad(state, arguments, c + l, first[l], second[l], &by.a[l], &by.p[l], &by.q[l]);
+    } else {
+        memcpy(by.b, (const float *)arguments->in[2] + c, (size_t)lanes * sizeof *by.b);
+        choose_column_shift(s, of->x + c, lanes, by.shift);
+        add_columns(s, of, c, lanes, by.shift, first, second);
+        for (int64_t l = 0; l < lanes; l++)
+            finish_training(state, arguments, c + l, first[l], second[l], by.shift[l], &by.mean[l], &by.a[l]);
+    }
+    if (arguments->out[0])
+        write_columns(s, of, c, lanes, &by, arguments->out[0]);
+}
+
+static gm_status run_all_columns(const norm_state *state, const gm_kernel_arguments *arguments, const summand *of)
+{
+    const norm_shape *s = &state->shape;
+#pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->parallel)
+    for (int64_t piece = 0; piece < s->lane_groups; piece++) {
+        int64_t c = piece * LANES;
+        run_columns(state, arguments, of, c, s->channels - c < LANES ? s->channels - c : LANES);
+    }
+    return GM_OK;
+}
+
 /* Scratch: sums double[slices][2][C], then floats: shift, mean, a [C]. */
 static gm_status run_training(const void *state_pointer, const gm_kernel_arguments *arguments)
 {
     const norm_state *state = state_pointer;
     const norm_shape *s = &state->shape;
-    const float *x = arguments->in[0], *scale = arguments->in[1];
-    double *sums = arguments->scratch, count = (double)(s->batch * s->positions);
+    const summand of = {.x = arguments->in[0]};
+    double *sums = arguments->scratch;
     float *shift = (float *)(sums + s->slices * 2 * s->channels), *mean = shift + s->channels, *a = mean + s->channels;
-    float *mean_out = arguments->out[1], *var_out = arguments->out[2];
-    choose_shift(s, x, shift, arguments->threads);
-    add_all(s, &(summand){.x = x}, shift, sums, arguments->threads);
+    if (s->by_columns)
+        return run_all_columns(state, arguments, &of);
+    choose_shift(s, of.x, shift, arguments->threads);
+    add_all(s, &of, shift, sums, arguments->threads);
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->channels > PART)
-    for (int64_t c = 0; c < s->channels; c++) {
-        double offset = sums[c] / count, var = sums[s->channels + c] / count - offset * offset;
-        var = var > 0.0 || var != var ? var : 0.0;
-        mean[c] = (float)((double)shift[c] + offset);
-        a[c] = (float)((double)scale[c] / sqrt(var + state->epsilon));
-        if (mean_out)
-            mean_out[c] = mean[c];
-        if (var_out)
-            var_out[c] = (float)var;
-    }
+    for (int64_t c = 0; c < s->channels; c++)
+        finish_training(state, arguments, c, sums[c], sums[s->channels + c], shift[c], &mean[c], &a[c]);
     if (arguments->out[0])
-        normalize(s, x, arguments->out[0], mean, a, arguments->in[2], arguments->threads);
+        normalize(s, of.x, arguments->out[0], mean, a, arguments->in[2], arguments->threads);
     return GM_OK;
 }
 
@@ -314,24 +452,18 @@ static gm_status run_grad(const void *state_pointer, const gm_kernel_arguments *
 {
     const norm_state *state = state_pointer;
     const norm_shape *s = &state->shape;
-    const float *scale = arguments->in[1], *mean = arguments->in[2], *var = arguments->in[3];
+    const float *mean = arguments->in[2];
     const summand of = {arguments->in[0], arguments->in[4], state->gated ? arguments->in[5] : NULL, state->slope};
-    double *sums = arguments->scratch, count = (double)(s->batch * s->positions);
+    double *sums = arguments->scratch;
     float *a = (float *)(sums + s->slices * 2 * s->channels), *p = a + s->channels, *q = p + s->channels;
-    float *dx = arguments->out[0], *dscale = arguments->out[1], *db = arguments->out[2];
+    float *dx = arguments->out[0];
     int64_t row = s->positions * s->block;
+    if (s->by_columns)
+        return run_all_columns(state, arguments, &of);
     add_all(s, &of, mean, sums, arguments->threads);
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->channels > PART)
-    for (int64_t c = 0; c < s->channels; c++) {
-        double r = 1.0 / sqrt((double)var[c] + state->epsilon), total = sums[c], correlated = sums[s->channels + c];
-        a[c] = (float)((double)scale[c] * r);
-        p[c] = (float)((double)scale[c] * r * total / count);
-        q[c] = (float)((double)scale[c] * r * r * r * correlated / count);
-        if (dscale)
-            dscale[c] = (float)(correlated * r);
-        if (db)
-            db[c] = (float)total;
-    }
+    for (int64_t c = 0; c < s->channels; c++)
+        finish_grad(state, arguments, c, sums[c], sums[s->channels + c], &a[c], &p[c], &q[c]);
     if (!dx)
         return GM_OK;
 #pragma omp parallel for num_threads(arguments->threads) schedule(static) if (s->parallel)
@@ -365,8 +497,10 @@ static gm_status lower_norm(gm_lower *lower, gm_status (*run)(const void *, cons
     state->gated = lower->node->input_count > 5 && lower->node->inputs[5];
     state->slope = (float)gm_node_float(lower->node, "slope", 0.0);
     lower->in_want[0] = lower->out_layout[0] = layout;
-    lower->scratch_bytes = (size_t)state->shape.channels *
-                           ((size_t)state->shape.slices * 2 * sizeof(double) + (size_t)floats * sizeof(float));
+    lower->scratch_bytes = run != run_inference && state->shape.by_columns
+                               ? 0
+                               : (size_t)state->shape.channels * ((size_t)state->shape.slices * 2 * sizeof(double) +
+                                                                  (size_t)floats * sizeof(float));
     lower->kernel = (gm_kernel){run, NULL, state};
     return GM_OK;
 }

@@ -23,8 +23,9 @@ typedef struct norm_case {
 } norm_case;
 
 static const norm_case cases[] = {
-    {4, {3, 16, 5, 7}}, {4, {2, 48, 3, 3}}, {4, {20, 64, 7, 7}}, {3, {5, 8, 33}},     {5, {2, 16, 3, 4, 5}},
-    {2, {37, 130}},     {2, {256, 200}},    {2, {1, 5}},         {4, {4, 1, 28, 28}}, {4, {6, 3, 1, 1}},
+    {4, {3, 16, 5, 7}},    {4, {2, 48, 3, 3}}, {4, {20, 64, 7, 7}}, {3, {5, 8, 33}},
+    {5, {2, 16, 3, 4, 5}}, {2, {37, 130}},     {2, {256, 200}},     {2, {1, 5}},
+    {4, {4, 1, 28, 28}},   {4, {6, 3, 1, 1}},  {2, {140, 1100}},    {4, {9, 1024, 1, 1}},
 };
 static const int wishes[] = {LOWER_PLAIN, 8, 16, LOWER_LAST};
 
@@ -74,7 +75,8 @@ END_TEST
 
 START_TEST(results_do_not_depend_on_threads)
 {
-    int64_t dims[4] = {33, 32, 9, 9}, one = 32;
+    static const int64_t shapes[][4] = {{33, 32, 9, 9}, {33, 1120, 1, 1}};
+    const int64_t *dims = shapes[_i], one = dims[1];
     gm_tensor *x = lower_random(&check, GM_FLOAT, 4, dims, -1, 1), *dy = lower_random(&check, GM_FLOAT, 4, dims, -1, 1);
     gm_tensor *v = lower_random(&check, GM_FLOAT, 1, &one, 0.5, 1);
     for (size_t k = 0; k < GM_COUNT(wishes); k++) {
@@ -144,7 +146,7 @@ int main(void)
     tcase_add_checked_fixture(kernels, setup, teardown);
     tcase_add_loop_test(kernels, fast_kernels_equal_plain_loops, 0, (int)GM_COUNT(cases));
     tcase_add_test(kernels, variance_survives_a_large_mean);
-    tcase_add_test(kernels, results_do_not_depend_on_threads);
+    tcase_add_loop_test(kernels, results_do_not_depend_on_threads, 0, 2);
     tcase_add_test(kernels, training_mode_blends_running_statistics);
     suite_add_tcase(suite, kernels);
     runner = srunner_create(suite);
