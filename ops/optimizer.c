@@ -107,7 +107,7 @@ GM_VECTOR static void adam_loop(const gm_update_settings *s, const float *const 
     float *x_out = out[0], *v_out = out[1], *h_out = out[2];
     const float rate = (float)s->rate, shrink = (float)s->shrink, norm = (float)s->norm, post = (float)s->post;
     const float alpha = (float)s->alpha, one_alpha = (float)s->one_alpha, beta = (float)s->beta;
-    const float one_beta = (float)s->one_beta, epsilon = (float)s->epsilon, root = (float)s->root;
+    const float one_beta = (float)s->one_beta, epsilon = (float)s->epsilon, by_root = (float)(1.0 / s->root);
 #pragma GCC ivdep
     for (size_t i = 0; i < n; i++) {
         float x = x_in[i] * shrink, g = g_in[i] + norm * x;
@@ -115,7 +115,7 @@ GM_VECTOR static void adam_loop(const gm_update_settings *s, const float *const 
         float h = beta * h_in[i] + one_beta * g * g;
         v_out[i] = v;
         h_out[i] = h;
-        x_out[i] = post * (x - rate * v / (sqrtf(h) / root + epsilon));
+        x_out[i] = post * (x - rate * v / (sqrtf(h) * by_root + epsilon));
     }
 }
 

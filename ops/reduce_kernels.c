@@ -1,5 +1,6 @@
 /* Reductions of float32, summed in double, in an order that depends on the shape alone (never on the threads). */
 #include "ops/reduce.h"
+#include "ops/vector.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,7 +36,12 @@ static double join(gm_reduction reduction, double a, double b)
     return a + b;
 }
 
-static double sum_row(const float *x, int64_t count)
+static bool is_sum(gm_reduction reduction)
+{
+    return reduction == GM_REDUCE_SUM || reduction == GM_REDUCE_MEAN;
+}
+
+GM_VECTOR static double sum_row(const float *x, int64_t count)
 {
     double lanes[LANES] = {0.0}, sum = 0.0;
     int64_t i = 0;
@@ -50,23 +56,36 @@ static double sum_row(const float *x, int64_t count)
 static double reduce_row(gm_reduction reduction, const float *x, int64_t count)
 {
     double result = start_value(reduction);
-    if (reduction == GM_REDUCE_SUM || reduction == GM_REDUCE_MEAN)
+    if (is_sum(reduction))
         return sum_row(x, count);
     for (int64_t i = 0; i < count; i++)
         result = join(reduction, result, (double)x[i]);
     return result;
 }
 
+GM_VECTOR static void sum_block(const float *x, int64_t positions, int64_t block, double *acc)
+{
+    for (int64_t s = 0; s < positions; s++, x += block)
+        for (int64_t k = 0; k < block; k++)
+            acc[k] += (double)x[k];
+}
+
+GM_VECTOR static void sum_doubles(const double *from, int64_t count, double *to)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
 /* acc[k] joins x[s][k] for all s */
 static void reduce_block(gm_reduction reduction, const float *x, int64_t positions, int64_t block, double *acc)
 {
+    if (is_sum(reduction)) {
+        sum_block(x, positions, block, acc);
+        return;
+    }
     for (int64_t s = 0; s < positions; s++, x += block)
-        if (reduction == GM_REDUCE_SUM || reduction == GM_REDUCE_MEAN)
-            for (int64_t k = 0; k < block; k++)
-                acc[k] += (double)x[k];
-        else
-            for (int64_t k = 0; k < block; k++)
-                acc[k] = join(reduction, acc[k], (double)x[k]);
+        for (int64_t k = 0; k < block; k++)
+            acc[k] = join(reduction, acc[k], (double)x[k]);
 }
 
 /* One partial result: chunk `chunk` of the sweep for one (outer, channel) into acc[block]. */
@@ -86,16 +105,21 @@ static void reduce_chunk(const reduce_state *state, const float *x, int64_t oute
     }
 }
 
-static void finish(const reduce_state *state, const double *partial, float *y)
+/* Chunks are joined into the first of them. */
+static void finish(const reduce_state *state, double *partial, float *y)
 {
     int64_t width = state->channels * state->block;
-    for (int64_t o = 0; o < state->outer; o++)
-        for (int64_t c = 0; c < width; c++) {
-            double result = partial[o * state->chunks * width + c];
-            for (int64_t k = 1; k < state->chunks; k++)
-                result = join(state->reduction, result, partial[(o * state->chunks + k) * width + c]);
-            y[o * width + c] = (float)(result * state->scale);
-        }
+    for (int64_t o = 0; o < state->outer; o++) {
+        double *result = partial + o * state->chunks * width;
+        for (int64_t k = 1; k < state->chunks; k++)
+            if (is_sum(state->reduction))
+                sum_doubles(result + k * width, width, result);
+            else
+                for (int64_t c = 0; c < width; c++)
+                    result[c] = join(state->reduction, result[c], result[k * width + c]);
+        for (int64_t c = 0; c < width; c++)
+            y[o * width + c] = (float)(result[c] * state->scale);
+    }
 }
 
 static gm_status run_reduce(const void *state_pointer, const gm_kernel_arguments *arguments)

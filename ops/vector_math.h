@@ -75,11 +75,18 @@ GM_VECTOR_INLINE float gm_fast_log(float x)
     return x != x ? x : y;
 }
 
-/* log(1 + e) for e in [0, 1]: the rounding of 1 + e is put back. */
+/* log(1 + e) = 2 artanh(s) with s = e / (2 + e), for e in [0, 1]: s is at most 1/3, and the series short. */
 GM_VECTOR_INLINE float gm_fast_log1p_unit(float e)
 {
-    float u = 1.0f + e;
-    return gm_fast_log(u) + (e - (u - 1.0f)) / u;
+    float s = e / (2.0f + e), z = s * s;
+    float series = 1.0f / 15;
+    series = series * z + 1.0f / 13;
+    series = series * z + 1.0f / 11;
+    series = series * z + 1.0f / 9;
+    series = series * z + 1.0f / 7;
+    series = series * z + 1.0f / 5;
+    series = series * z + 1.0f / 3;
+    return 2.0f * (s + s * z * series);
 }
 
 GM_VECTOR_INLINE float gm_fast_tanh(float x)
