@@ -60,6 +60,7 @@ static gm_status open_data(gm_evaluation *evaluation, const gm_evaluated *what, 
     if (evaluation->examples < 1)
         return gm_fail(evaluation->context, GM_ERROR_DATA, "data set '%s' has no rows to evaluate",
                        evaluation->entry->data);
+    evaluation->batch = evaluation->batch < evaluation->examples ? evaluation->batch : evaluation->examples;
     evaluation->rows = gm_pool_array(evaluation->pool, (size_t)evaluation->batch, sizeof *evaluation->rows);
     evaluation->buffers =
         gm_pool_array(evaluation->pool, gm_dataset_field_count(evaluation->dataset), sizeof *evaluation->buffers);

@@ -77,6 +77,17 @@ static size_t machine_bytes(void)
     return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0;
 }
 
+/* Of inputs and outputs. Each fits into memory alone (gm_shape_fits), and so few of them cannot overflow the sum. */
+static size_t fed_bytes(const gm_plan *plan)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < plan->buffer_count; i++)
+        if (plan->buffers[i].root == i &&
+            (plan->buffers[i].place == GM_PLACE_INPUT || plan->buffers[i].place == GM_PLACE_OUTPUT))
+            bytes += plan->buffers[i].bytes;
+    return bytes;
+}
+
 static gm_status place_arena(gm_plan *plan)
 {
     gm_arena_record *records = gm_pool_array(plan->pool, plan->buffer_count + 1, sizeof *records);
@@ -94,10 +105,12 @@ static gm_status place_arena(gm_plan *plan)
     GM_TRY(gm_arena_place(plan->context, records, count, &plan->arena_bytes, &plan->max_alive_bytes));
     for (size_t i = 0; i < count; i++)
         plan->buffers[which[i]].offset = records[i].offset;
-    if (machine_bytes() && plan->arena_bytes > machine_bytes())
-        return gm_fail(plan->context, GM_ERROR_MEMORY,
-                       "%s needs %zu bytes for intermediate values, but this machine has %zu; take a smaller batch",
-                       plan->graph->name, plan->arena_bytes, machine_bytes());
+    if (machine_bytes() && plan->arena_bytes + fed_bytes(plan) > machine_bytes())
+        return gm_fail(
+            plan->context, GM_ERROR_MEMORY,
+            "%s needs %zu bytes for intermediate values and %zu for inputs and results, but this machine has "
+            "%zu; take a smaller batch",
+            plan->graph->name, plan->arena_bytes, fed_bytes(plan), machine_bytes());
     if (plan->without_arena)
         return GM_OK;
     plan->arena = gm_alloc(plan->context, plan->arena_bytes + 1);

@@ -320,15 +320,65 @@ static void print_buffer(const gm_plan *plan, uint32_t id, const char *role, gm_
         gm_text_add(text, "%s, %zu bytes\n", place_name(root->place), root->bytes);
 }
 
+static void print_title(const gm_instruction *instruction, gm_text *text)
+{
+    gm_text_add(text, "%s%s%s%s%s", instruction->name, instruction->formulation ? " by " : "",
+                instruction->formulation ? instruction->formulation : "", instruction->node ? "  # " : "",
+                instruction->node && instruction->node->path ? instruction->node->path : "");
+}
+
+static bool has_buffer(const gm_plan *plan, const uint32_t *buffers, size_t count, uint32_t root)
+{
+    for (size_t i = 0; i < count; i++)
+        if (buffers[i] != GM_NO_BUFFER && gm_plan_root(plan, buffers[i]) == root)
+            return true;
+    return false;
+}
+
+/* Who wrote what reorder k reads, and who reads what it writes. */
+static void print_reorder(const gm_plan *plan, size_t k, gm_text *text)
+{
+    const gm_instruction *copy = &plan->instructions[k];
+    const gm_buffer *from = &plan->buffers[copy->in[0]], *to = &plan->buffers[copy->out[0]];
+    uint32_t source = gm_plan_root(plan, copy->in[0]), result = gm_plan_root(plan, copy->out[0]);
+    size_t maker = k, reader = k + 1;
+    bool state = plan->buffers[source].place == GM_PLACE_STATE;
+    while (maker > 0 &&
+           !has_buffer(plan, plan->instructions[maker - 1].out, plan->instructions[maker - 1].out_count, source))
+        maker--;
+    while (reader < plan->instruction_count &&
+           !has_buffer(plan, plan->instructions[reader].in, plan->instructions[reader].in_count, result))
+        reader++;
+    gm_text_add(text, "    %4zu  %10zu bytes of %s, ", k, to->bytes, gm_value_of(plan->graph, from->value)->name);
+    gm_text_add(text, "%s -> ", gm_layout_name(state ? plan->store->entries[from->index].layout : from->layout));
+    gm_text_add(text, "%s\n", gm_layout_name(to->layout));
+    gm_text_add(text, "          made by  ");
+    if (maker > 0 && !state)
+        print_title(&plan->instructions[maker - 1], text);
+    else
+        gm_text_add(text, "%s", place_name(plan->buffers[source].place));
+    gm_text_add(text, "\n          read by  ");
+    if (reader < plan->instruction_count)
+        print_title(&plan->instructions[reader], text);
+    else
+        gm_text_add(text, "%s", place_name(plan->buffers[result].place));
+    gm_text_add(text, "\n");
+}
+
 void gm_plan_print(const gm_plan *plan, gm_text *text)
 {
     gm_text_add(text, "plan of %s: %zu instructions, %zu reorders, arena %zu bytes (largest sum alive %zu)\n",
                 plan->graph->name, plan->instruction_count, plan->reorders, plan->arena_bytes, plan->max_alive_bytes);
+    if (plan->reorders)
+        gm_text_add(text, "reorders, where two instructions want different layouts:\n");
+    for (size_t k = 0; k < plan->instruction_count; k++)
+        if (strcmp(plan->instructions[k].name, "reorder") == 0)
+            print_reorder(plan, k, text);
     for (size_t k = 0; k < plan->instruction_count; k++) {
         const gm_instruction *instruction = &plan->instructions[k];
-        gm_text_add(text, "%4zu  %s%s%s%s%s\n", k, instruction->name, instruction->formulation ? " by " : "",
-                    instruction->formulation ? instruction->formulation : "", instruction->node ? "  # " : "",
-                    instruction->node && instruction->node->path ? instruction->node->path : "");
+        gm_text_add(text, "%4zu  ", k);
+        print_title(instruction, text);
+        gm_text_add(text, "\n");
         for (size_t i = 0; i < instruction->in_count; i++)
             print_buffer(plan, instruction->in[i], "reads", text);
         for (size_t i = 0; i < instruction->out_count; i++)

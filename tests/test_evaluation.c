@@ -71,7 +71,7 @@ static double figure(const gm_evaluation *evaluation, const char *name, size_t a
 
 START_TEST(a_mean_counts_each_example_once_whatever_the_batch)
 {
-    static const int64_t batches[] = {1, 7, 64, 250, 1000};
+    static const int64_t batches[] = {1, 7, 64, 250, 1000, INT64_MAX};
     double share = 0, bright = 0, whole = 0;
     load(MODEL DIGITS "evaluate e on digits (float[N, 784] image, int64[N] label) {\n"
                       "  mean label_share = OneHot(label, 10, [0.0, 1.0]), bright = ReduceMean(image, [1]),"
@@ -100,7 +100,7 @@ END_TEST
 
 START_TEST(draws_are_the_same_numbers_whatever_the_batch)
 {
-    static const int64_t batches[] = {1, 3, 50, 64, 500};
+    static const int64_t batches[] = {1, 3, 50, 64, 500, INT64_MAX};
     double first[4] = {0};
     load(MODEL "network half (float[N, 3] x) => (float[N, 3] y) { y = Dropout(x, 0.5) }\n"
                "evaluate e over 101 draws {\n"

@@ -91,6 +91,33 @@ START_TEST(no_instruction_reads_what_was_overwritten_in_place)
 }
 END_TEST
 
+static size_t lines_with(const char *printed, const char *what)
+{
+    size_t count = 0;
+    for (const char *at = strstr(printed, what); at; at = strstr(at + 1, what))
+        count++;
+    return count;
+}
+
+/* The printed plan begins with a row for each: bytes, layouts, who writes it and who reads it. */
+START_TEST(every_reorder_is_explained)
+{
+    gm_plan *plan = plan_step(4, false);
+    gm_text page;
+    gm_plan_info info;
+    gm_text_init(&page, context);
+    gm_plan_info_of(plan, &info);
+    gm_plan_print(plan, &page);
+    ck_assert_uint_gt(info.reorders, 0);
+    ck_assert_uint_eq(lines_with(page.data, "made by  "), info.reorders);
+    ck_assert_uint_eq(lines_with(page.data, "read by  "), info.reorders);
+    ck_assert_uint_eq(lines_with(page.data, " -> "), info.reorders);
+    ck_assert_uint_eq(lines_with(page.data, "plain -> plain"), 0);
+    gm_text_destroy(&page);
+    gm_plan_destroy(plan);
+}
+END_TEST
+
 START_TEST(updates_come_after_every_reader_of_their_parameters)
 {
     gm_plan *plan = plan_step(4, false);
@@ -191,6 +218,7 @@ int main(void)
     tcase_add_checked_fixture(tests, open_program, close_program);
     tcase_add_loop_test(tests, buffers_alive_together_do_not_overlap, 0, 3);
     tcase_add_test(tests, no_instruction_reads_what_was_overwritten_in_place);
+    tcase_add_test(tests, every_reorder_is_explained);
     tcase_add_test(tests, updates_come_after_every_reader_of_their_parameters);
     tcase_add_test(tests, one_layout_change_of_a_value_is_made_once);
     tcase_add_test(tests, a_step_can_be_planned_without_memory_for_its_slots);
