@@ -37,10 +37,7 @@ static bool is_small_constant(const gm_graph *graph, gm_value_id id)
 
 static bool fits_tiles(const gm_value *value)
 {
-    for (int i = 0; i < value->rank; i++)
-        if (!gm_dim_is_known(value->dims[i]))
-            return false;
-    return value->type == GM_FLOAT || value->type == GM_BOOL;
+    return gm_shape_is_known(value) && (value->type == GM_FLOAT || value->type == GM_BOOL);
 }
 
 bool gm_node_fusible(const gm_graph *graph, const gm_node *node)

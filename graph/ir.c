@@ -286,6 +286,14 @@ size_t gm_use_count(const gm_graph *graph, gm_value_id id)
     return uses;
 }
 
+bool gm_shape_is_known(const gm_value *value)
+{
+    for (int i = 0; i < value->rank; i++)
+        if (!gm_dim_is_known(value->dims[i]))
+            return false;
+    return true;
+}
+
 bool gm_same_type_and_shape(const gm_value *a, const gm_value *b)
 {
     return a->type == b->type && a->rank == b->rank &&

@@ -162,6 +162,7 @@ const gm_node *gm_producer_of(const gm_graph *graph, gm_value_id id);
 const gm_node *gm_made_by(const gm_graph *graph, gm_value_id id, const char *op);
 /* How often nodes read a value, and outputs and assigns of the graph. */
 size_t gm_use_count(const gm_graph *graph, gm_value_id id);
+bool gm_shape_is_known(const gm_value *value); /* no dim is symbolic */
 bool gm_same_type_and_shape(const gm_value *a, const gm_value *b);
 /* The (maybe symbolic) elements of an integer value of rank 0 or 1; false when they are not known. */
 bool gm_content_of(const gm_graph *graph, gm_value_id id, const gm_dim **content_out, size_t *count_out);

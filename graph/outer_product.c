@@ -24,7 +24,8 @@ static bool is_outer_product(const gm_graph *graph, const gm_node *node)
         (node->input_count > 2 && node->inputs[2]) || gm_node_float(node, "alpha", 1) != 1)
         return false;
     a = gm_value_of(graph, node->inputs[0]);
-    return a->type == GM_FLOAT && a->dims[gm_node_int(node, "transA", 0) ? 0 : 1] == 1;
+    return a->type == GM_FLOAT && gm_shape_is_known(gm_value_of(graph, node->outputs[0])) &&
+           a->dims[gm_node_int(node, "transA", 0) ? 0 : 1] == 1;
 }
 
 /* A value with these dims, of which those that it does not have are 1: column: all but the first; else the first alone. */
@@ -56,7 +57,7 @@ static bool keeps_rows(const gm_graph *graph, const gm_node *reader, const gm_va
     if (reader->dead || reader->body || strcmp(reader->op->name, "Reshape") != 0)
         return false;
     value = gm_value_of(graph, reader->outputs[0]);
-    return value->rank > 1 && value->dims[0] == product->dims[0];
+    return value->rank > 1 && gm_shape_is_known(value) && value->dims[0] == product->dims[0];
 }
 
 static void rewrite(gm_graph *graph, size_t n)

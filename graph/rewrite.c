@@ -243,14 +243,6 @@ gm_status gm_graph_merge(gm_graph *graph)
  * larger. */
 #define FOLD_ELEMENTS 4096
 
-static bool known_shape(const gm_value *value)
-{
-    for (int i = 0; i < value->rank; i++)
-        if (!gm_dim_is_known(value->dims[i]))
-            return false;
-    return true;
-}
-
 static bool can_fold(const gm_graph *graph, const gm_node *node)
 {
     if (node->body || !node->op->reference || (node->op->flags & (GM_OP_RANDOM | GM_OP_UPDATE)))
@@ -263,7 +255,7 @@ static bool can_fold(const gm_graph *graph, const gm_node *node)
     }
     for (size_t i = 0; i < node->output_count; i++) {
         const gm_value *value = node->outputs[i] ? &graph->values[node->outputs[i]] : NULL;
-        if (value && (!known_shape(value) || !gm_type_bytes(value->type)))
+        if (value && (!gm_shape_is_known(value) || !gm_type_bytes(value->type)))
             return false;
     }
     return gm_node_is_cheap(graph, node, FOLD_ELEMENTS);

@@ -32,6 +32,7 @@ struct one_channel {
     const one_channel_loops *loops;
     pixels_function pixels;
     int64_t together;
+    int threads;                    /* at most */
     int64_t batch, channels, block; /* of the input */
     int64_t small_h, small_w, h, w; /* sizes of the input and of the result */
     int64_t kernel_h, kernel_w, stride_h, stride_w, low_h, low_w;
@@ -156,7 +157,7 @@ static gm_status run(const void *state, const gm_kernel_arguments *arguments)
     const one_channel *o = state;
     const float *x = arguments->in[0];
     float *y = arguments->out[0], *weights = arguments->scratch, bias = 0.0f;
-    int threads = arguments->threads;
+    int threads = arguments->threads < o->threads ? arguments->threads : o->threads;
     if (o->has_bias)
         bias = *(const float *)arguments->in[2];
     pack_weights(o, arguments->in[1], weights);
@@ -227,6 +228,7 @@ gm_status gm_one_channel_lower(gm_lower *lower, const gm_conv_shape *s, bool has
     if (layout.block != BLOCK && !gm_layout_is_plain(layout))
         layout = (gm_layout){BLOCK, NULL};
     *o = (one_channel){.loops = best_loops(),
+                       .threads = lower->threads,
                        .batch = s->batch,
                        .channels = s->small_channels,
                        .block = layout.block,
