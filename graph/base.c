@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* --- Messages
  * ---------------------------------------------------------------------------------------------------------- */
@@ -94,6 +95,13 @@ gm_status gm_diagnose(gm_context *context, gm_location where, const char *format
     append(report, format, arguments);
     va_end(arguments);
     return GM_ERROR_MODEL;
+}
+
+double gm_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 void gm_log(const gm_context *context, const char *format, ...)

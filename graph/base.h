@@ -32,6 +32,7 @@
 struct gm_context {
     gm_context_options options; /* allocator, threads, seed, log: filled with defaults */
     struct gm_tuner *tuner;     /* runtime/tune.h, with a lock of its own; NULL: nothing is measured */
+    bool own_memory;            /* the caller gave the allocator: only the caller's threads may call it */
     uint64_t serial;            /* no other context of the process has the same */
 };
 
@@ -63,6 +64,8 @@ gm_status gm_failure(const gm_context *context);
  * GM_ERROR_MODEL so that a caller can `return gm_diagnose(...)`. */
 gm_status gm_diagnose(gm_context *context, gm_location where, const char *format, ...) GM_PRINTF(3, 4);
 void gm_clear_message(gm_context *context);
+
+double gm_now(void); /* seconds, of a clock that is never set back */
 
 /* Hands a line to the context's log callback; nothing happens without one. */
 void gm_log(const gm_context *context, const char *format, ...) GM_PRINTF(2, 3);

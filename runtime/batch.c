@@ -1,12 +1,11 @@
 /* Batches of shuffled rows, one prepared ahead by a thread (see runtime/batch.h for what a batch contains). */
 #include "runtime/batch.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ops/philox.h"
+#include "runtime/worker.h"
 
 /* A data set and the order of its rows in one pass. */
 typedef struct shuffled {
@@ -25,8 +24,6 @@ typedef struct slot {
     int64_t epoch, index; /* of the batch it holds, when ready */
 } slot;
 
-typedef enum worker_state { WORKER_IDLE, WORKER_WANTED, WORKER_QUIT } worker_state;
-
 struct gm_batcher {
     gm_context *context;
     shuffled *sets;
@@ -34,12 +31,8 @@ struct gm_batcher {
     int64_t batch, length;
     int64_t epoch, index; /* of the batch that is given next */
     slot slots[2];
-    int current; /* slot that the caller reads */
-    bool has_thread;
-    pthread_t thread;
-    pthread_mutex_t mutex; /* guards `state`; the worker owns the other slot and the orders while it is WANTED */
-    pthread_cond_t changed;
-    worker_state state;
+    int current;       /* slot that the caller reads */
+    gm_worker *worker; /* owns the other slot and the orders while it has a job */
 };
 
 /* Fisher-Yates from the last row to the second; row i takes number i of the draw. */
@@ -80,63 +73,11 @@ static void prepare(gm_batcher *batcher, slot *into, int64_t epoch, int64_t inde
     into->ready = true;
 }
 
-static void *work(void *argument)
+/* In the worker. */
+static void prepare_other(void *argument)
 {
     gm_batcher *batcher = argument;
-    pthread_mutex_lock(&batcher->mutex);
-    while (batcher->state != WORKER_QUIT) {
-        if (batcher->state == WORKER_IDLE) {
-            pthread_cond_wait(&batcher->changed, &batcher->mutex);
-            continue;
-        }
-        pthread_mutex_unlock(&batcher->mutex);
-        prepare(batcher, &batcher->slots[1 - batcher->current], batcher->epoch, batcher->index);
-        pthread_mutex_lock(&batcher->mutex);
-        if (batcher->state == WORKER_WANTED)
-            batcher->state = WORKER_IDLE;
-        pthread_cond_broadcast(&batcher->changed);
-    }
-    pthread_mutex_unlock(&batcher->mutex);
-    return NULL;
-}
-
-static void wait_until_idle(gm_batcher *batcher)
-{
-    if (!batcher->has_thread)
-        return;
-    pthread_mutex_lock(&batcher->mutex);
-    while (batcher->state == WORKER_WANTED)
-        pthread_cond_wait(&batcher->changed, &batcher->mutex);
-    pthread_mutex_unlock(&batcher->mutex);
-}
-
-static void tell_worker(gm_batcher *batcher, worker_state state)
-{
-    pthread_mutex_lock(&batcher->mutex);
-    batcher->state = state;
-    pthread_cond_broadcast(&batcher->changed);
-    pthread_mutex_unlock(&batcher->mutex);
-}
-
-/* Without a thread every batch is prepared when it is asked for. Signals stay with the caller's threads. */
-static void start_worker(gm_batcher *batcher)
-{
-    sigset_t all, before;
-    if (pthread_mutex_init(&batcher->mutex, NULL) != 0)
-        return;
-    if (pthread_cond_init(&batcher->changed, NULL) != 0) {
-        pthread_mutex_destroy(&batcher->mutex);
-        return;
-    }
-    sigfillset(&all);
-    bool masked = pthread_sigmask(SIG_SETMASK, &all, &before) == 0;
-    batcher->has_thread = pthread_create(&batcher->thread, NULL, work, batcher) == 0;
-    if (masked)
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!batcher->has_thread) {
-        pthread_cond_destroy(&batcher->changed);
-        pthread_mutex_destroy(&batcher->mutex);
-    }
+    prepare(batcher, &batcher->slots[1 - batcher->current], batcher->epoch, batcher->index);
 }
 
 /* --- Creation
@@ -206,11 +147,12 @@ gm_status gm_batcher_create(gm_context *context, const gm_dataset *const *datase
     batcher->context = context;
     batcher->batch = batch;
     gm_status status = fill(batcher, datasets, count, seed, limit);
+    if (status == GM_OK)
+        status = gm_worker_create(context, &batcher->worker);
     if (status != GM_OK) {
         gm_batcher_destroy(batcher);
         return status;
     }
-    start_worker(batcher);
     *batcher_out = batcher;
     return GM_OK;
 }
@@ -219,12 +161,7 @@ void gm_batcher_destroy(gm_batcher *batcher)
 {
     if (batcher == NULL)
         return;
-    if (batcher->has_thread) {
-        tell_worker(batcher, WORKER_QUIT);
-        pthread_join(batcher->thread, NULL);
-        pthread_cond_destroy(&batcher->changed);
-        pthread_mutex_destroy(&batcher->mutex);
-    }
+    gm_worker_destroy(batcher->worker);
     for (int s = 0; s < 2; s++) {
         for (size_t i = 0; batcher->slots[s].fields != NULL && i < batcher->field_count; i++)
             gm_free(batcher->context, batcher->slots[s].fields[i]);
@@ -283,7 +220,7 @@ void gm_batcher_position(const gm_batcher *batcher, int64_t *epoch_out, int64_t 
 
 gm_status gm_batcher_next(gm_batcher *batcher, const void *const **fields_out)
 {
-    wait_until_idle(batcher);
+    gm_worker_wait(batcher->worker);
     slot *other = &batcher->slots[1 - batcher->current];
     if (!other->ready || other->epoch != batcher->epoch || other->index != batcher->index)
         prepare(batcher, other, batcher->epoch, batcher->index);
@@ -294,8 +231,7 @@ gm_status gm_batcher_next(gm_batcher *batcher, const void *const **fields_out)
         batcher->epoch++;
     }
     *fields_out = (const void *const *)other->fields;
-    if (batcher->has_thread)
-        tell_worker(batcher, WORKER_WANTED);
+    gm_worker_add(batcher->worker, prepare_other, batcher);
     return GM_OK;
 }
 
@@ -305,7 +241,7 @@ gm_status gm_batcher_seek(gm_batcher *batcher, int64_t epoch, int64_t index)
         return gm_fail(batcher->context, GM_ERROR_ARGUMENT,
                        "position of the data: epoch %lld, batch %lld, expected a batch of 0 to %lld", (long long)epoch,
                        (long long)index, (long long)batcher->length);
-    wait_until_idle(batcher);
+    gm_worker_wait(batcher->worker);
     batcher->epoch = index == batcher->length ? epoch + 1 : epoch;
     batcher->index = index == batcher->length ? 0 : index;
     return GM_OK;

@@ -128,6 +128,7 @@ gm_status gm_context_create(const gm_context_options *options, gm_context **cont
     memset(context, 0, sizeof *context);
     context->options = ours;
     context->serial = next_serial();
+    context->own_memory = ours.allocate != default_allocate;
     context->options.tune = NULL;
     if (ours.tune != NULL) {
         gm_status status = gm_tuner_create(context, ours.tune, &context->tuner);

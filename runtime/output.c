@@ -4,9 +4,11 @@
 #include "runtime/plot.h"
 #include "runtime/png.h"
 #include "runtime/trainer.h"
+#include "runtime/writer.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +27,9 @@ struct gm_output {
     gm_csv *metrics, *iterations; /* iterations: NULL where no schedule asks for it */
     gm_planned_sample *samples;
     size_t sample_count, write_count; /* writes of all samples together */
+    gm_writer *writer;                /* of samples and curves */
+    double last_curves;               /* when they were handed to it */
+    atomic_llong curves_nanoseconds;  /* that they took; -1: not written yet */
     bool fresh;                       /* this training began anew, and has not been saved yet */
 };
 
@@ -109,43 +114,70 @@ gm_status gm_output_iterations(gm_output *output, int64_t epoch, double seconds)
 
 /* --- curves.png --- */
 
-/* Lines of the reports over the iterations of a table; false where it has fewer than two rows. */
-static gm_status plot_table(const gm_output *output, gm_pool *pool, const char *name, const char *path, bool *drawn_out)
+typedef struct curves {
+    gm_output *output;
+    const char *path;
+    gm_plot plot;
+} curves;
+
+static gm_status write_curves(gm_context *context, const void *what)
 {
-    char *table_path = gm_pool_printf(pool, "%s/%s", output->directory, name);
-    gm_csv_table table;
-    gm_plot_line *lines;
+    const curves *file = what;
+    double start = gm_now();
+    gm_status status = gm_plot_lines(context, file->path, &file->plot);
+    atomic_store(&file->output->curves_nanoseconds, (long long)((gm_now() - start) * 1e9));
+    return status;
+}
+
+/* Lines of the reports over the iterations of a table. */
+static gm_status plot_table(gm_output *output, gm_pool *pool, const char *name, curves **curves_out)
+{
     size_t count = output->trainer->report_count;
-    if (!table_path)
+    char *table_path = gm_pool_printf(pool, "%s/%s", output->directory, name);
+    char *path = gm_pool_printf(pool, "%s/curves.png", output->directory);
+    gm_plot_line *lines = gm_pool_array(pool, count + 1, sizeof *lines);
+    curves *file = gm_pool_alloc(pool, sizeof *file);
+    gm_csv_table table;
+    if (!table_path || !path || !lines || !file)
         return GM_ERROR_MEMORY;
     GM_TRY(gm_csv_read(pool, table_path, &table));
-    *drawn_out = table.rows > 1 && table.columns == count + 3;
-    if (!*drawn_out)
+    if (table.rows < 2 || table.columns != count + 3)
         return GM_OK;
-    lines = gm_pool_array(pool, count + 1, sizeof *lines);
-    if (!lines)
-        return GM_ERROR_MEMORY;
     for (size_t i = 0; i < count; i++)
         lines[i] = (gm_plot_line){table.names[i + 2], table.values + i + 2, table.columns};
     bool often = output->iterations != NULL;
-    return gm_plot_lines(output->trainer->context, path, often ? "iteration" : "epoch", table.values + (often ? 1 : 0),
-                         table.columns, table.rows, lines, count);
+    file->output = output;
+    file->path = path;
+    file->plot = (gm_plot){
+        often ? "iteration" : "epoch", table.values + (often ? 1 : 0), table.columns, table.rows, lines, count};
+    *curves_out = file;
+    return GM_OK;
 }
 
-gm_status gm_output_curves(gm_output *output)
+static bool curves_are_due(const gm_output *output)
+{
+    long long taken = atomic_load(&output->curves_nanoseconds);
+    return taken >= 0 && gm_now() - output->last_curves >= 50e-9 * (double)taken;
+}
+
+/* Nothing while the table has fewer than two rows. */
+gm_status gm_output_curves(gm_output *output, bool last)
 {
     gm_pool *pool;
-    char *path;
-    bool drawn;
+    curves *file = NULL;
     gm_status status;
-    if (!output || !output->trainer->report_count)
+    if (!output || !output->trainer->report_count || (!last && !curves_are_due(output)))
         return GM_OK;
     pool = gm_pool_create(output->trainer->context);
-    path = pool ? gm_pool_printf(pool, "%s/curves.png", output->directory) : NULL;
-    status = path ? plot_table(output, pool, output->iterations ? "iterations.csv" : "metrics.csv", path, &drawn)
-                  : GM_ERROR_MEMORY;
-    gm_pool_destroy(pool);
-    return status;
+    status =
+        pool ? plot_table(output, pool, output->iterations ? "iterations.csv" : "metrics.csv", &file) : GM_ERROR_MEMORY;
+    if (status != GM_OK || !file) {
+        gm_pool_destroy(pool);
+        return status;
+    }
+    output->last_curves = gm_now();
+    atomic_store(&output->curves_nanoseconds, -1);
+    return gm_writer_add(output->writer, pool, write_curves, file);
 }
 
 /* --- Samples
@@ -182,9 +214,36 @@ static bool is_scatter(const gm_tensor_view *view)
     return view->type == GM_FLOAT && view->rank == 2 && view->dims[1] == 2;
 }
 
-/* Rows of numbers, the last axis along a line. */
-static gm_status write_table(gm_context *context, const char *path, const gm_tensor_view *view)
+/* An array on its way to a file. */
+typedef struct array_file {
+    const char *path;
+    gm_tensor_view view;
+    double low, high; /* the range of a picture's values, or of what a scatter plot shows */
+} array_file;
+
+static gm_status write_grid(gm_context *context, const void *what)
 {
+    const array_file *file = what;
+    return gm_write_png_grid(context, file->path, &file->view, file->low, file->high, 0, LEAST_WIDTH);
+}
+
+static gm_status write_scatter(gm_context *context, const void *what)
+{
+    const array_file *file = what;
+    return gm_write_scatter(context, file->path, &file->view, file->low, file->high);
+}
+
+static gm_status write_npy(gm_context *context, const void *what)
+{
+    const array_file *file = what;
+    return gm_write_npy(context, file->path, &file->view);
+}
+
+/* Rows of numbers, the last axis along a line. */
+static gm_status write_table(gm_context *context, const void *what)
+{
+    const array_file *file = what;
+    const gm_tensor_view *view = &file->view;
     gm_tensor tensor = {view->type, view->rank, {0}, view->data};
     int64_t width = view->rank ? view->dims[view->rank - 1] : 1, count;
     gm_text text;
@@ -194,10 +253,21 @@ static gm_status write_table(gm_context *context, const char *path, const gm_ten
     gm_text_init(&text, context);
     for (int64_t i = 0; i < count; i++)
         gm_text_add(&text, "%.9g%c", gm_get(&tensor, i), (i + 1) % width == 0 ? '\n' : ' ');
-    status = text.failed ? GM_ERROR_MEMORY : gm_file_replace(context, path, text.data ? text.data : "", text.length);
+    status =
+        text.failed ? GM_ERROR_MEMORY : gm_file_replace(context, file->path, text.data ? text.data : "", text.length);
     gm_text_destroy(&text);
     return status;
 }
+
+static const struct {
+    const char *extension;
+    gm_write_file write;
+} formats[] = {
+    [GM_WRITE_PNG] = {"png", write_grid},
+    [GM_WRITE_SCATTER] = {"png", write_scatter},
+    [GM_WRITE_NPY] = {"npy", write_npy},
+    [GM_WRITE_TEXT] = {"txt", write_table},
+};
 
 /* "" where the file writes one thing, else "-picture", or "-grid-picture" where several samples write a picture. */
 static void name_suffix(const gm_output *output, const gm_entry *sample, const gm_write *write, char *suffix,
@@ -236,29 +306,30 @@ static void points_range(const gm_program *program, double *low_out, double *hig
 static gm_status write_one(gm_output *output, const gm_entry *sample, const gm_write *write, const gm_tensor_view *view,
                            const char *label)
 {
-    gm_context *context = output->trainer->context;
+    const gm_program *program = output->trainer->program;
+    gm_pool *pool = gm_pool_create(output->trainer->context);
+    array_file *file = pool ? gm_pool_alloc(pool, sizeof *file) : NULL;
     gm_write_format format = write->format;
-    double low, high;
-    char path[1200], suffix[200] = "";
-    name_suffix(output, sample, write, suffix, sizeof suffix);
+    char suffix[200];
     if (format == GM_WRITE_BY_SHAPE)
         format = is_picture(view) ? GM_WRITE_PNG : is_scatter(view) ? GM_WRITE_SCATTER : GM_WRITE_NPY;
-    snprintf(path, sizeof path, "%s/samples/%s%s.%s", output->directory, label, suffix,
-             format == GM_WRITE_NPY    ? "npy"
-             : format == GM_WRITE_TEXT ? "txt"
-                                       : "png");
-    gm_program_picture_range(output->trainer->program, &low, &high);
-    switch (format) {
-    case GM_WRITE_PNG:
-        return gm_write_png_grid(context, path, view, low, high, 0, LEAST_WIDTH);
-    case GM_WRITE_SCATTER:
-        points_range(output->trainer->program, &low, &high);
-        return gm_write_scatter(context, path, view, low, high);
-    case GM_WRITE_TEXT:
-        return write_table(context, path, view);
-    default:
-        return gm_write_npy(context, path, view);
+    name_suffix(output, sample, write, suffix, sizeof suffix);
+    if (file) {
+        file->path =
+            gm_pool_printf(pool, "%s/samples/%s%s.%s", output->directory, label, suffix, formats[format].extension);
+        file->view = *view;
+        file->view.name = NULL; /* the plan's, like the data */
+        file->view.data = gm_pool_copy(pool, view->data, view->bytes);
+        if (format == GM_WRITE_SCATTER)
+            points_range(program, &file->low, &file->high);
+        else
+            gm_program_picture_range(program, &file->low, &file->high);
     }
+    if (!file || !file->path || !file->view.data) {
+        gm_pool_destroy(pool);
+        return GM_ERROR_MEMORY;
+    }
+    return gm_writer_add(output->writer, pool, formats[format].write, file);
 }
 
 gm_status gm_output_sample(gm_output *output, const char *name, const char *label,
@@ -276,6 +347,11 @@ gm_status gm_output_sample(gm_output *output, const char *name, const char *labe
         GM_TRY(write_one(output, sample->entry, &sample->entry->writes[i], &view, label));
     }
     return GM_OK;
+}
+
+gm_status gm_output_finish(gm_output *output)
+{
+    return output ? gm_writer_finish(output->writer) : GM_OK;
 }
 
 /* --- Checkpoints, life
@@ -351,6 +427,7 @@ static gm_status create(gm_output *output, const char *directory)
     gm_file_remove_stale(samples);
     if (output->fresh)
         remove_old_tables(output);
+    GM_TRY(gm_writer_create(context, &output->writer));
     return open_tables(output);
 }
 
@@ -383,6 +460,7 @@ void gm_output_destroy(gm_output *output)
 {
     if (!output)
         return;
+    gm_writer_destroy(output->writer);
     gm_csv_close(output->metrics);
     gm_csv_close(output->iterations);
     for (size_t i = 0; i < output->sample_count; i++)

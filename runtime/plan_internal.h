@@ -42,13 +42,13 @@ typedef struct gm_instruction {
     uint32_t scratch;  /* buffer */
     const char *title; /* for a profile of instructions; NULL before one */
     double flops;      /* of one run; 0: not said */
-    double nanoseconds;
+    double seconds;
     uint64_t calls;
 } gm_instruction;
 
 typedef struct gm_profile_row {
     const char *name;
-    double nanoseconds, flops;
+    double seconds, flops;
     uint64_t calls;
 } gm_profile_row;
 

@@ -2,7 +2,6 @@
 #include "runtime/plan_internal.h"
 
 #include <string.h>
-#include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -121,18 +120,11 @@ void gm_plan_bind_arena(gm_plan *plan, void *memory)
 /* --- Running
  * ------------------------------------------------------------------------------------------------------------- */
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
 static gm_status run_instructions(gm_plan *plan, gm_kernel_arguments *arguments)
 {
     for (size_t k = 0; k < plan->instruction_count; k++) {
         gm_instruction *instruction = &plan->instructions[k];
-        double start = plan->profiling ? now() : 0;
+        double start = plan->profiling ? gm_now() : 0;
         gm_status status;
         arguments->in = instruction->in_pointers;
         arguments->out = instruction->out_pointers;
@@ -145,7 +137,7 @@ static gm_status run_instructions(gm_plan *plan, gm_kernel_arguments *arguments)
             return status;
         }
         if (plan->profiling) {
-            instruction->nanoseconds += now() - start;
+            instruction->seconds += gm_now() - start;
             instruction->calls++;
         }
     }
@@ -233,7 +225,7 @@ gm_status gm_plan_profile(gm_plan *plan, int mode)
     }
     if (mode != GM_PROFILE_OFF)
         for (size_t k = 0; k < plan->instruction_count; k++) {
-            plan->instructions[k].nanoseconds = 0;
+            plan->instructions[k].seconds = 0;
             plan->instructions[k].calls = 0;
         }
     if (mode == GM_PROFILE_INSTRUCTIONS)
@@ -264,12 +256,12 @@ size_t gm_plan_profile_count(const gm_plan *plan_in)
             r++;
         if (r == plan->row_count)
             plan->rows[plan->row_count++] = (gm_profile_row){.name = each ? instruction->title : instruction->name};
-        plan->rows[r].nanoseconds += instruction->nanoseconds;
+        plan->rows[r].seconds += instruction->seconds;
         plan->rows[r].flops += instruction->flops * (double)instruction->calls;
         plan->rows[r].calls += instruction->calls;
     }
     for (size_t i = 1; i < plan->row_count; i++) /* largest first */
-        for (size_t k = i; k > 0 && plan->rows[k].nanoseconds > plan->rows[k - 1].nanoseconds; k--) {
+        for (size_t k = i; k > 0 && plan->rows[k].seconds > plan->rows[k - 1].seconds; k--) {
             gm_profile_row row = plan->rows[k];
             plan->rows[k] = plan->rows[k - 1];
             plan->rows[k - 1] = row;
@@ -283,7 +275,7 @@ bool gm_plan_profile_entry(const gm_plan *plan, size_t index, gm_profile_entry *
     if (index >= plan->row_count)
         return false;
     row = &plan->rows[index];
-    *entry_out = (gm_profile_entry){row->name, row->nanoseconds * 1e-6, row->calls, row->flops};
+    *entry_out = (gm_profile_entry){row->name, row->seconds * 1e3, row->calls, row->flops};
     return true;
 }
 

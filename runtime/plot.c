@@ -134,12 +134,11 @@ static void draw_segment(const canvas *c, double x0, double y0, double x1, doubl
     }
 }
 
-static void draw_line(const canvas *c, const double *x, size_t x_stride, size_t count, const gm_plot_line *line,
-                      colour ink)
+static void draw_line(const canvas *c, const gm_plot *plot, const gm_plot_line *line, colour ink)
 {
     double last_x = NAN, last_y = NAN;
-    for (size_t i = 0; i < count; i++) {
-        double y = line->y[i * line->stride], at_x = to_x(c, x[i * x_stride]), at_y = to_y(c, y);
+    for (size_t i = 0; i < plot->count; i++) {
+        double y = line->y[i * line->stride], at_x = to_x(c, plot->x[i * plot->x_stride]), at_y = to_y(c, y);
         if (!isfinite(y))
             continue;
         if (isfinite(last_y))
@@ -153,34 +152,34 @@ static void draw_line(const canvas *c, const double *x, size_t x_stride, size_t 
 
 /* Names behind strokes of their colours, in rows above the frame; returns where the rows end. Without `draw` it only
  * measures. */
-static int64_t legend(const canvas *c, const gm_plot_line *lines, size_t line_count, bool draw)
+static int64_t legend(const canvas *c, const gm_plot *plot, bool draw)
 {
     int64_t x = LEFT, y = EDGE;
-    for (size_t i = 0; i < line_count; i++) {
-        int64_t width = 36 + text_width(lines[i].name) + 28;
+    for (size_t i = 0; i < plot->line_count; i++) {
+        const char *name = plot->lines[i].name;
+        int64_t width = 36 + text_width(name) + 28;
         if (x > LEFT && x + width > WIDTH - RIGHT) {
             x = LEFT;
             y += LEGEND_ROW;
         }
         if (draw) {
             box(c, x, y + GM_GLYPH_ROWS * SCALE / 2 - 1, 26, 3, inks[i % GM_COUNT(inks)]);
-            draw_text(c, x + 36, y, lines[i].name, black);
+            draw_text(c, x + 36, y, name, black);
         }
         x += width;
     }
     return y + LEGEND_ROW;
 }
 
-static void choose_ranges(canvas *c, const double *x, size_t x_stride, size_t count, const gm_plot_line *lines,
-                          size_t line_count)
+static void choose_ranges(canvas *c, const gm_plot *plot)
 {
-    c->x_low = count ? x[0] : 0;
-    c->x_high = count ? x[(count - 1) * x_stride] : 1;
+    c->x_low = plot->count ? plot->x[0] : 0;
+    c->x_high = plot->count ? plot->x[(plot->count - 1) * plot->x_stride] : 1;
     c->y_low = INFINITY;
     c->y_high = -INFINITY;
-    for (size_t k = 0; k < line_count; k++)
-        for (size_t i = 0; i < count; i++) {
-            double y = lines[k].y[i * lines[k].stride];
+    for (size_t k = 0; k < plot->line_count; k++)
+        for (size_t i = 0; i < plot->count; i++) {
+            double y = plot->lines[k].y[i * plot->lines[k].stride];
             if (!isfinite(y))
                 continue;
             c->y_low = fmin(c->y_low, y);
@@ -193,21 +192,20 @@ static void choose_ranges(canvas *c, const double *x, size_t x_stride, size_t co
     c->y_high += margin;
 }
 
-gm_status gm_plot_lines(gm_context *context, const char *path, const char *x_name, const double *x, size_t x_stride,
-                        size_t count, const gm_plot_line *lines, size_t line_count)
+gm_status gm_plot_lines(gm_context *context, const char *path, const gm_plot *plot)
 {
     canvas c = {.pixels = gm_alloc(context, 3 * WIDTH * HEIGHT)};
     gm_status status;
     if (!c.pixels)
         return GM_ERROR_MEMORY;
     memset(c.pixels, 255, 3 * WIDTH * HEIGHT);
-    choose_ranges(&c, x, x_stride, count, lines, line_count);
-    c.top = legend(&c, lines, line_count, false) + 4;
+    choose_ranges(&c, plot);
+    c.top = legend(&c, plot, false) + 4;
     draw_ticks(&c);
-    for (size_t k = 0; k < line_count; k++)
-        draw_line(&c, x, x_stride, count, &lines[k], inks[k % GM_COUNT(inks)]);
-    draw_text(&c, (LEFT + WIDTH - RIGHT - text_width(x_name)) / 2, HEIGHT - 28, x_name, grey);
-    legend(&c, lines, line_count, true);
+    for (size_t k = 0; k < plot->line_count; k++)
+        draw_line(&c, plot, &plot->lines[k], inks[k % GM_COUNT(inks)]);
+    draw_text(&c, (LEFT + WIDTH - RIGHT - text_width(plot->x_name)) / 2, HEIGHT - 28, plot->x_name, grey);
+    legend(&c, plot, true);
     status = gm_write_pixels(context, path, c.pixels, WIDTH, HEIGHT, 3);
     gm_free(context, c.pixels);
     return status;

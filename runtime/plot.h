@@ -11,8 +11,16 @@ typedef struct gm_plot_line {
     size_t stride;
 } gm_plot_line;
 
-/* Draws the lines over x (count numbers, `x_stride` apart, rising) with ticks, numbers and a legend into 960 x 600 pixels. */
-gm_status gm_plot_lines(gm_context *context, const char *path, const char *x_name, const double *x, size_t x_stride,
-                        size_t count, const gm_plot_line *lines, size_t line_count);
+/* What to draw: lines over x (count numbers, `x_stride` apart, rising). */
+typedef struct gm_plot {
+    const char *x_name;
+    const double *x;
+    size_t x_stride, count;
+    const gm_plot_line *lines;
+    size_t line_count;
+} gm_plot;
+
+/* Draws the lines with ticks, numbers and a legend into 960 x 600 pixels. */
+gm_status gm_plot_lines(gm_context *context, const char *path, const gm_plot *plot);
 
 #endif

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 void gm_run_options_default(gm_run_options *options, size_t struct_size)
 {
@@ -33,7 +32,6 @@ typedef struct gm_run {
     int64_t block_epochs, epoch_rounds, draws_per_round;
     int64_t rounds_done; /* in this call */
     double start, last_checkpoint, checkpoint_seconds;
-    double last_curves, curves_seconds;
     gm_position saved;         /* where the last checkpoint stands */
     double window_start, rate; /* rounds per second over the last window of some seconds */
     int64_t window_rounds;
@@ -41,13 +39,6 @@ typedef struct gm_run {
     const char **report_names;
     gm_evaluation **evaluations; /* per entry of the program; NULL: not used yet */
 } gm_run;
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 /* --- Data
  * --------------------------------------------------------------------------------------------------------------------
@@ -299,12 +290,12 @@ static gm_status evaluate(gm_run *run, const gm_entry *entry)
 
 static gm_status save_checkpoint(gm_run *run, const char *copy)
 {
-    double start = now();
+    double start = gm_now();
     if (!copy && run->last_checkpoint > 0 && memcmp(&run->saved, &run->trainer->position, sizeof run->saved) == 0)
         return GM_OK; /* nothing has changed since */
     GM_TRY(gm_output_checkpoint(run->output, copy));
     run->saved = run->trainer->position;
-    run->last_checkpoint = now();
+    run->last_checkpoint = gm_now();
     run->checkpoint_seconds = run->last_checkpoint - start;
     return GM_OK;
 }
@@ -328,7 +319,7 @@ static bool is_due(const gm_run *run, const gm_schedule *entry, bool epoch_ended
 static gm_status report_window(gm_run *run)
 {
     gm_trainer *trainer = run->trainer;
-    GM_TRY(gm_output_iterations(run->output, epochs_before(run) + trainer->position.epoch, now() - run->start));
+    GM_TRY(gm_output_iterations(run->output, epochs_before(run) + trainer->position.epoch, gm_now() - run->start));
     for (size_t i = 0; i < trainer->report_count; i++)
         trainer->reports[i].window = (gm_report_mean){0};
     return GM_OK;
@@ -396,7 +387,7 @@ static int64_t total_epochs(const gm_run *run)
 /* Rounds per second: of the last full window, until then since the start. */
 static double current_rate(gm_run *run)
 {
-    double time = now(), since = time - run->window_start;
+    double time = gm_now(), since = time - run->window_start;
     if (since >= RATE_WINDOW_SECONDS) {
         run->rate = (double)(run->rounds_done - run->window_rounds) / since;
         run->window_start = time;
@@ -425,7 +416,7 @@ static bool tell(gm_run *run, bool epoch_ended)
     progress.iteration = trainer->position.iteration;
     progress.iterations = run->epoch_rounds;
     progress.total_iterations = trainer->position.total;
-    progress.seconds = now() - run->start;
+    progress.seconds = gm_now() - run->start;
     progress.rounds_per_second = current_rate(run);
     progress.epoch_ended = epoch_ended;
     progress.report_names = run->report_names;
@@ -439,21 +430,9 @@ static bool tell(gm_run *run, bool epoch_ended)
 /* The rolling checkpoint: after every epoch, but never more than a twentieth of the time. */
 static gm_status rolling_checkpoint(gm_run *run)
 {
-    if (run->last_checkpoint > 0 && now() - run->last_checkpoint < 20 * run->checkpoint_seconds)
+    if (run->last_checkpoint > 0 && gm_now() - run->last_checkpoint < 20 * run->checkpoint_seconds)
         return GM_OK;
     return save_checkpoint(run, NULL);
-}
-
-/* After an epoch and at the end, but never more than a fiftieth of the time in between. */
-static gm_status draw_curves(gm_run *run, bool last)
-{
-    double start = now();
-    if (!last && start - run->last_curves < 50 * run->curves_seconds)
-        return GM_OK;
-    GM_TRY(gm_output_curves(run->output));
-    run->last_curves = now();
-    run->curves_seconds = run->last_curves - start;
-    return GM_OK;
 }
 
 static gm_status end_epoch(gm_run *run, bool *stop)
@@ -461,12 +440,12 @@ static gm_status end_epoch(gm_run *run, bool *stop)
     gm_trainer *trainer = run->trainer;
     trainer->position.epoch++;
     trainer->position.iteration = 0;
-    GM_TRY(gm_output_metrics(run->output, epochs_before(run) + trainer->position.epoch, now() - run->start));
+    GM_TRY(gm_output_metrics(run->output, epochs_before(run) + trainer->position.epoch, gm_now() - run->start));
     *stop = tell(run, true) || *stop;
     for (size_t i = 0; i < trainer->report_count; i++)
         trainer->reports[i].epoch = (gm_report_mean){0};
     GM_TRY(run_due(run, true));
-    GM_TRY(draw_curves(run, false));
+    GM_TRY(gm_output_curves(run->output, false));
     return rolling_checkpoint(run);
 }
 
@@ -489,7 +468,7 @@ static gm_status run_block(gm_run *run, bool *stop, bool *interrupted)
             GM_TRY(gm_trainer_plan_step(trainer, step, NULL, 0));
     }
     GM_TRY(first_samples(run));
-    run->window_start = now();
+    run->window_start = gm_now();
     run->window_rounds = run->rounds_done;
     while (trainer->position.epoch < run->block_epochs && !*stop) {
         GM_TRY(run_round(run));
@@ -536,8 +515,9 @@ static gm_status run_all(gm_run *run)
     }
     if (run->rounds_done) {
         GM_TRY(save_checkpoint(run, NULL));
-        GM_TRY(draw_curves(run, true));
+        GM_TRY(gm_output_curves(run->output, true));
     }
+    GM_TRY(gm_output_finish(run->output));
     GM_TRY(gm_trace_finish(run->trace));
     if (interrupted)
         return gm_fail(trainer->context, GM_ERROR_INTERRUPTED, "stopped after iteration %lld of epoch %lld",
@@ -555,7 +535,7 @@ gm_status gm_trainer_run(gm_trainer *trainer, const gm_run_options *options)
     gm_clear_message(trainer->context);
     GM_TRY(gm_options_take(trainer->context, "gm_run_options", options,
                            offsetof(gm_run_options, user) + sizeof own.user, &own, sizeof own));
-    run.start = now();
+    run.start = gm_now();
     run.opened = gm_pool_array(trainer->pool, trainer->program->data_count + 1, sizeof *run.opened);
     run.report_means = gm_pool_array(trainer->pool, trainer->report_count + 1, sizeof *run.report_means);
     run.report_names = gm_pool_array(trainer->pool, trainer->report_count + 1, sizeof *run.report_names);

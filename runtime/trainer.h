@@ -66,10 +66,13 @@ gm_status gm_output_create(gm_trainer *trainer, const char *directory, gm_output
 void gm_output_destroy(gm_output *output); /* NULL is a no-op, for the next ones too */
 gm_status gm_output_metrics(gm_output *output, int64_t epoch, double seconds);
 gm_status gm_output_iterations(gm_output *output, int64_t epoch, double seconds);
-gm_status gm_output_curves(gm_output *output);
+/* Curves and samples are written by a thread of their own (runtime/writer.h): a failure may be told by a later one. */
+/* Not `last`: left out while the one before is being drawn, and where drawing would take more than a fiftieth of the time. */
+gm_status gm_output_curves(gm_output *output, bool last);
 /* Writes every `write` of a sample; `rows` feeds a sample `on` a set (see run.c). label: "epoch-0001". */
 gm_status gm_output_sample(gm_output *output, const char *sample, const char *label,
                            gm_status (*feed)(gm_plan *plan, const gm_entry *entry, void *user), void *user);
+gm_status gm_output_finish(gm_output *output);            /* waits until all of them are written */
 const char *gm_output_directory(const gm_output *output); /* NULL: nothing is written */
 /* A row of NAME.csv (epoch, iteration, every number of small figures; rows of the same point and later are replaced), and
  * a line of news with its scalars. `output` may be NULL. (runtime/evaluation_output.c) */

@@ -4,7 +4,6 @@
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     MAX_WAYS = 16,
@@ -41,13 +40,6 @@ typedef struct bench {
     way ways[MAX_WAYS];
     size_t count;
 } bench;
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 /* --- Buffers -------------------------------------------------------------------------------------------------------------- */
 
@@ -185,7 +177,7 @@ static void make_ways(bench *b)
 /* Seconds of one run with its reorders; below 0: it failed. */
 static double run_way(const bench *b, const way *w)
 {
-    double start = now();
+    double start = gm_now();
     for (size_t i = 0; i < b->lower->node->input_count; i++) {
         const reorder *r = &w->reorders[i];
         w->in[i] = r->kernel.run ? r->out : b->in[i];
@@ -196,7 +188,7 @@ static double run_way(const bench *b, const way *w)
     }
     gm_kernel_arguments arguments = {
         .in = w->in, .out = b->out, .scratch = w->scratch, .batch = 1, .threads = b->lower->threads};
-    return w->lower.kernel.run(w->lower.kernel.state, &arguments) == GM_OK ? now() - start : -1;
+    return w->lower.kernel.run(w->lower.kernel.state, &arguments) == GM_OK ? gm_now() - start : -1;
 }
 
 static void drop_slow(bench *b)
@@ -225,10 +217,10 @@ static void time_ways(bench *b)
 {
     double start, seconds = 0;
     run_round(b, true); /* warms up: kernels that are generated at their first call, caches, threads */
-    start = now();
+    start = gm_now();
     for (int round = 0; round < LEAST_ROUNDS || (round < MOST_ROUNDS && seconds < enough_seconds); round++) {
         run_round(b, !round);
-        seconds = now() - start;
+        seconds = gm_now() - start;
         if (round + 1 >= LEAST_ROUNDS && seconds >= early_seconds)
             drop_slow(b);
     }
